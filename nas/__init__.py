@@ -1,0 +1,3 @@
+"""Find the most accurate mobile network within a latency budget on a real device."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,65 @@
+"""The spaces and reference networks that ship with the package, and files of the user's own, by name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.architecture import Architecture
+from nas.errors import SpaceError, SpecError
+from nas.resources import data_dir
+from nas.space.search_space import SearchSpace
+from nas.space.spec import Published, load_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A published network with what its authors say of it."""
+
+    name: str
+    architecture: Architecture
+    published: tuple[Published, ...]
+
+
+def spaces() -> list[str]:
+    """Names of the search spaces that ship with the package."""
+    return sorted(path.stem for path in data_dir("search_spaces").glob("*.yaml"))
+
+
+def references() -> list[str]:
+    """Names of the reference networks that ship with the package."""
+    return sorted(path.stem for path in (data_dir("search_spaces") / "reference").glob("*.yaml"))
+
+
+def load_space(name: str | Path) -> SearchSpace:
+    """The space of that name, or of a YAML file given by its path.
+
+    Raises:
+        SpaceError: there is no such space.
+        SpecError: the file is wrong; the message says where.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        if str(name) not in spaces():
+            raise SpaceError(f"unknown space {str(name)!r}; expected one of {', '.join(spaces())}, or a YAML file")
+        path = data_dir("search_spaces") / f"{name}.yaml"
+    return SearchSpace(load_spec(path))
+
+
+def read_reference(name: str) -> Reference:
+    """The reference network of that name with its published figures.
+
+    Raises:
+        SpaceError: there is no such network.
+        SpecError: its file leaves a choice open.
+    """
+    if name not in references():
+        raise SpaceError(f"unknown network {name!r}; expected one of {', '.join(references())}")
+    path = data_dir("search_spaces") / "reference" / f"{name}.yaml"
+    space = SearchSpace(load_spec(path))
+    if space.genes:
+        raise SpecError(f"{path}: {space.genes[0].name} is a choice; a reference network has none")
+    return Reference(name, space.decode(()), space.spec.published)
+
+
+def load_reference(name: str) -> Architecture:
+    """The reference network of that name; raises as `read_reference` does."""
+    return read_reference(name).architecture
