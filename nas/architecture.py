@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -142,7 +142,7 @@ class Architecture:
             "in_channels": self.in_channels,
             "num_classes": self.num_classes,
             "bn_eps": self.bn_eps,
-            "blocks": [{"op": _OPS[type(block)], **asdict(block)} for block in self.blocks],
+            "blocks": [_block_to_dict(block) for block in self.blocks],
         }
 
     def to_json(self) -> str:
@@ -197,6 +197,10 @@ def fitting_skip(skip: Skip, in_channels: int, channels: int, stride: int) -> Sk
     if in_channels != channels or (skip == "identity" and stride != 1):
         return "none"
     return skip
+
+
+def _block_to_dict(block: Block) -> dict[str, Any]:
+    return {"op": op_name(block), **{field.name: getattr(block, field.name) for field in fields(block)}}
 
 
 def _block_from_dict(index: int, data: object) -> Block:

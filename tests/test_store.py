@@ -1,0 +1,388 @@
+"""The store's contract: what is recorded is read back, states move one way, fronts are exact."""
+
+import math
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nas import pareto
+from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, PoolBlock, SepConvBlock
+from nas.errors import StoreError, StudyError
+from nas.store import owners
+from nas.store.store import Sizes, Store
+from nas.trial import Outcome, Proposal, Trial, TrialState
+
+SIZES = Sizes(params=3_504_872, macs=300_774_272, peak_activation_bytes=4_816_896)
+VERSIONS = {"nas": "0.1", "torch": "2.14"}
+
+widths = st.integers(1, 512)
+kernels = st.sampled_from([1, 3, 5, 7])
+strides = st.sampled_from([1, 2])
+acts = st.sampled_from(["relu", "relu6", "hswish"])
+blocks = st.one_of(
+    st.builds(ConvBlock, widths, kernels, strides, acts),
+    st.builds(SepConvBlock, widths, kernels, strides, acts, acts, st.integers(0, 64)),
+    st.builds(MBConvBlock, widths, widths, kernels, strides, acts, st.integers(0, 64)),
+)
+architectures = st.builds(
+    lambda resolution, spatial, linear, classes: Architecture(resolution, (*spatial, PoolBlock(), *linear), classes),
+    st.integers(8, 512),
+    st.lists(blocks, min_size=1, max_size=5),
+    st.lists(st.builds(LinearBlock, widths, acts), max_size=1),
+    st.integers(2, 1000),
+)
+counts = st.integers(0, 2**31 - 1)
+metrics = st.dictionaries(st.text(), st.floats(allow_nan=False) | st.integers(-(2**53), 2**53), max_size=4)
+outcomes = st.builds(Outcome, metrics, st.none() | st.text(), st.booleans())
+running = st.builds(
+    Trial,
+    number=counts,
+    proposal=st.builds(Proposal, architectures, st.none() | counts, st.none() | counts),
+    asked_after=counts,
+    state=st.just(TrialState.RUNNING),
+    seed=st.integers(-(2**63), 2**63 - 1),
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "runs" / "trials.db") as opened:
+        opened.create_study("digits", {"seed": 7})
+        yield opened
+
+
+def network(width=8, classes=10):
+    return Architecture(32, (ConvBlock(width, 3, 2, "relu"), PoolBlock()), num_classes=classes)
+
+
+def trial(number, width=8):
+    return Trial(number, Proposal(network(width)), asked_after=0, state=TrialState.RUNNING)
+
+
+def add(store, number, *, study="digits", width=8, latency_ms=20.0, target="pixel1", sizes=SIZES):
+    return store.add_trial(study, trial(number, width), sizes, latency_ms, target, "v1", VERSIONS)
+
+
+def complete(store, number, accuracy, **kwargs):
+    added = add(store, number, **kwargs)
+    store.finish(kwargs.get("study", "digits"), number, Outcome({"accuracy": accuracy}), told=number)
+    return added
+
+
+def rows(store, table):
+    with store._database.read() as connection:
+        return connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
+
+
+# Recording and reading back
+
+
+@given(running, outcomes, counts, st.none() | st.floats(allow_nan=False), st.none() | st.text())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_recorded_reads_back_equal(store, trial, outcome, told, latency_ms, target):
+    study = os.urandom(8).hex()
+    store.create_study(study, {})
+    before = datetime.now(UTC)
+    id = store.add_trial(study, trial, SIZES, latency_ms, target, None, VERSIONS)
+    assert store.trial(id).trial == trial
+    store.finish(study, trial.number, outcome, told)
+    found = store.trial(id)
+    assert found.trial == replace(trial, state=outcome.state, outcome=outcome, told=told)
+    assert found.trial.proposal.architecture.id == trial.proposal.architecture.id
+    assert (found.latency_ms, found.target, found.latency_version) == (latency_ms, target, None)
+    assert Sizes(found.params, found.macs, found.peak_activation_bytes) == SIZES
+    assert (found.study, found.versions, found.lost, found.id) == (study, VERSIONS, 0, id)
+    assert (found.host, found.pid) == (socket.gethostname(), os.getpid())
+    assert before <= found.started_at <= found.ended_at <= datetime.now(UTC)
+
+
+@given(st.dictionaries(st.text(), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_study_and_its_settings_read_back_equal(store, study_settings):
+    name = os.urandom(8).hex()
+    record = store.create_study(name, study_settings)
+    assert store.study(name) == record
+    assert record.settings == study_settings
+    assert record.created_at.utcoffset() == timedelta(0)
+    assert store.studies()[-1] == record
+
+
+def test_everything_is_there_after_closing_and_opening_again(tmp_path):
+    with Store.open(tmp_path / "trials.db") as store:
+        store.create_study("digits", {})
+        complete(store, 0, 0.5)
+        written = store.trials()
+    with Store.open(tmp_path / "trials.db") as store:
+        assert store.trials() == written
+
+
+def test_one_network_is_one_row_however_often_it_is_met(store):
+    store.create_study("other", {})
+    for number in range(3):
+        add(store, number)
+        add(store, number, study="other")
+    add(store, 3, width=16)
+    assert (rows(store, "architectures"), rows(store, "trials")) == (2, 7)
+
+
+def test_epochs_are_kept_in_order_and_the_last_word_counts(store):
+    id = add(store, 0)
+    store.report("digits", 0, 2, {"accuracy": 0.3})
+    store.report("digits", 0, 1, {"accuracy": 0.1, "loss": math.inf})
+    store.report("digits", 0, 2, {"accuracy": np.float32(0.5)})
+    assert store.epochs(id) == [(1, {"accuracy": 0.1, "loss": math.inf}), (2, {"accuracy": 0.5})]
+
+
+def test_an_outcome_that_is_not_a_number_is_kept_and_is_on_no_front(store):
+    id = complete(store, 0, math.nan)
+    assert math.isnan(store.trial(id).trial.outcome.metrics["accuracy"])
+    assert store.front() == []
+
+
+def test_last_words_that_are_no_unicode_do_not_end_the_search(store):
+    id = add(store, 0)
+    store.finish("digits", 0, Outcome(error="no such file: \udcff.png"), told=0)
+    assert store.trial(id).trial.outcome.error == r"no such file: \udcff.png"
+
+
+def test_trials_are_listed_by_number_state_and_end(store):
+    for number in (2, 0, 3, 1):
+        add(store, number)
+    store.finish("digits", 3, Outcome({"accuracy": 0.5}), told=0)
+    numbers = lambda found: [stored.trial.number for stored in found]  # noqa: E731
+    assert numbers(store.trials("digits")) == [0, 1, 2, 3]
+    assert numbers(store.trials("digits", last=2)) == [2, 3]
+    assert numbers(store.trials()) == [2, 0, 3, 1]
+    assert numbers(store.trials(last=2)) == [3, 1]
+    assert numbers(store.trials("digits", states=[TrialState.RUNNING])) == [0, 1, 2]
+    assert numbers(store.trials("digits", states=[])) == []
+
+
+def test_ids_are_unique_over_studies(store):
+    store.create_study("other", {})
+    ids = [add(store, 0), add(store, 0, study="other"), add(store, 1)]
+    assert len(set(ids)) == 3
+    assert [store.trial(id).study for id in ids] == ["digits", "other", "digits"]
+    assert store.trial(max(ids) + 1) is None
+
+
+# States
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Outcome({"accuracy": 0.5}), TrialState.COMPLETE),
+        (Outcome({"accuracy": 0.5}, stopped=True), TrialState.STOPPED),
+        (Outcome(error="out of memory"), TrialState.FAILED),
+    ],
+)
+def test_a_trial_ends_exactly_once(store, outcome, state):
+    id = add(store, 0)
+    store.finish("digits", 0, outcome, told=0)
+    with pytest.raises(StoreError, match=f"trial 0 of study 'digits' is {state}; expected running"):
+        store.finish("digits", 0, Outcome({"accuracy": 0.9}), told=1)
+    with pytest.raises(StoreError, match=f"is {state}"):
+        store.report("digits", 0, 1, {"accuracy": 0.9})
+    with pytest.raises(StoreError, match=f"is {state}"):
+        store.requeue("digits", 0, "gone")
+    assert store.trial(id).trial.outcome == outcome
+    assert store.trial(id).trial.state == state
+    assert store.study_summary("digits") == {s: int(s == state) for s in TrialState}
+
+
+def test_a_trial_whose_worker_is_lost_waits_and_starts_anew(store):
+    id = add(store, 0)
+    store.report("digits", 0, 1, {"accuracy": 0.3})
+    assert store.requeue("digits", 0, "worker killed") is TrialState.WAITING
+    assert store.trial(id).trial == replace(trial(0), state=TrialState.WAITING)
+    assert (store.trial(id).lost, store.epochs(id)) == (1, [])
+    with pytest.raises(StoreError, match="is waiting; expected running"):
+        store.finish("digits", 0, Outcome(), told=0)
+    store.start("digits", 0)
+    assert store.trial(id).trial == trial(0)
+    with pytest.raises(StoreError, match="is running; expected waiting"):
+        store.start("digits", 0)
+
+
+def test_a_trial_lost_three_times_fails_with_the_reason_and_is_told_next(store):
+    complete(store, 0, 0.5)
+    id = add(store, 1)
+    for _ in range(2):
+        assert store.requeue("digits", 1, "worker killed") is TrialState.WAITING
+        store.start("digits", 1)
+    assert store.requeue("digits", 1, "worker killed") is TrialState.FAILED
+    found = store.trial(id)
+    assert found.trial.outcome == Outcome(error="worker killed")
+    assert (found.trial.told, found.lost, found.ended_at is None) == (1, 3, False)
+
+
+def test_a_trial_is_postponed_as_often_as_searches_end(store):
+    id = add(store, 0)
+    for _ in range(5):
+        store.report("digits", 0, 1, {"accuracy": 0.3})
+        store.postpone("digits", 0)
+        assert (store.trial(id).trial.state, store.trial(id).lost, store.epochs(id)) == (TrialState.WAITING, 0, [])
+        store.start("digits", 0)
+    store.finish("digits", 0, Outcome({"accuracy": 0.5}), told=0)
+    with pytest.raises(StoreError, match="is complete; expected running"):
+        store.postpone("digits", 0)
+
+
+def test_a_number_is_taken_once(store):
+    add(store, 0)
+    with pytest.raises(StoreError, match="trial 0 of study 'digits' is recorded already"):
+        add(store, 0, width=16)
+    assert rows(store, "trials") == rows(store, "architectures") == 1
+
+
+def test_unknown_names_and_numbers_are_named(store):
+    assert store.study("flowers") is None
+    for ask in (store.trials, store.study_summary, lambda name: add(store, 0, study=name)):
+        with pytest.raises(StudyError, match=r"no study 'flowers' in .*trials\.db; expected one of digits"):
+            ask("flowers")
+    with pytest.raises(StudyError, match="no study 'flowers'"):
+        store.front(["digits", "flowers"])
+    with pytest.raises(StoreError, match="study 'digits' has no trial 5"):
+        store.start("digits", 5)
+    with pytest.raises(StudyError, match="study 'digits' exists already"):
+        store.create_study("digits", {})
+
+
+def test_a_number_beyond_64_bits_is_a_store_error(store):
+    with pytest.raises(StoreError, match="too large"):
+        store.add_trial("digits", replace(trial(0), seed=2**64), SIZES, None, None, None, {})
+
+
+# The lease
+
+
+def test_a_study_has_one_driver(store):
+    store.claim("digits", "phoenix:4711:1", lease_seconds=60)
+    with pytest.raises(StudyError, match=r"'digits' is driven by process 4711 on phoenix since \d{4}-\d\d-\d\d .* UTC"):
+        store.claim("digits", "hydra:12:1", lease_seconds=60)
+    store.claim("digits", "phoenix:4711:1", lease_seconds=60)  # its own claim is no obstacle
+    store.release("digits", "hydra:12:1")  # nor does another's release free it
+    store.heartbeat("digits", "phoenix:4711:1", lease_seconds=60)
+    store.release("digits", "phoenix:4711:1")
+    store.claim("digits", "hydra:12:1", lease_seconds=60)
+
+
+def test_an_ended_lease_is_taken_over_and_its_former_driver_told(store):
+    store.claim("digits", "phoenix:4711:1", lease_seconds=0)
+    store.claim("digits", "hydra:12:1", lease_seconds=60)
+    with pytest.raises(StudyError, match="no longer driven by this process, but by process 12 on hydra"):
+        store.heartbeat("digits", "phoenix:4711:1", lease_seconds=60)
+
+
+def test_a_heartbeat_prolongs_the_lease(store):
+    store.claim("digits", "phoenix:4711:1", lease_seconds=0)
+    store.heartbeat("digits", "phoenix:4711:1", lease_seconds=60)
+    with pytest.raises(StudyError, match="driven by process 4711"):
+        store.claim("digits", "hydra:12:1", lease_seconds=60)
+
+
+def test_a_driver_known_to_be_dead_is_replaced_at_once(store):
+    store.claim("digits", "phoenix:4711:1", lease_seconds=3600)
+    store.claim("digits", "hydra:12:1", 60, is_dead=lambda owner: owner == "phoenix:4711:1")
+
+
+def test_the_lease_of_a_killed_process_of_this_host_ends_with_it(store, tmp_path):
+    code = (
+        "import sys; from nas.store.store import Store; from nas.store.owners import this_process\n"
+        "Store.open(sys.argv[1]).claim('digits', this_process(), 3600); print('claimed', flush=True); input()"
+    )
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "runs" / "trials.db")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert driver.stdout.readline() == "claimed\n"
+        with pytest.raises(StudyError, match=f"driven by process {driver.pid} on {socket.gethostname()}"):
+            store.claim("digits", owners.this_process(), 60)
+    finally:
+        driver.kill()
+    os.waitid(os.P_PID, driver.pid, os.WEXITED | os.WNOWAIT)  # dead, but still a zombie
+    store.claim("digits", owners.this_process(), 60)
+    driver.communicate()
+
+
+def test_a_process_is_told_from_a_later_one_with_its_pid():
+    host, pid, start = owners.this_process().split(":")
+    assert not owners.is_dead(f"{host}:{pid}:{start}")
+    assert owners.is_dead(f"{host}:{pid}:{int(start) - 1}")
+    assert not owners.is_dead(f"another-{host}:{pid}:{int(start) - 1}")
+
+
+# The front
+
+coarse = st.integers(1, 12)
+points = st.lists(st.tuples(coarse, coarse, coarse, st.sampled_from("ab"), st.sampled_from(["p", "q"])), max_size=25)
+limits = st.fixed_dictionaries({}, optional={"max_latency_ms": coarse, "max_params": coarse, "target": st.just("p")})
+
+
+@given(points, limits, st.none() | st.lists(st.sampled_from("ab"), unique=True))
+@settings(max_examples=80, deadline=None)
+def test_the_front_is_that_of_brute_force_within_the_limits(points, limits, names):
+    with Store.open("sqlite://") as store:
+        store.create_study("a", {})
+        store.create_study("b", {})
+        for number, (accuracy, latency_ms, params, study, target) in enumerate(points):
+            sizes = Sizes(params, 1, 1)
+            complete(
+                store, number, accuracy, study=study, width=params, latency_ms=latency_ms, target=target, sizes=sizes
+            )
+        allowed = [
+            (number, accuracy, latency_ms)
+            for number, (accuracy, latency_ms, params, study, target) in enumerate(points)
+            if latency_ms <= limits.get("max_latency_ms", math.inf)
+            and params <= limits.get("max_params", math.inf)
+            and target in (limits.get("target"), target if "target" not in limits else None)
+            and (names is None or study in names)
+        ]
+        best = pareto.front([point[1:] for point in allowed], ("max", "min"))
+        first = {allowed[i][1:]: allowed[i][0] for i in reversed(best)}  # of equal points the first one
+        expected = [first[point] for point in sorted(first, key=lambda point: point[1])]
+        assert [stored.trial.number for stored in store.front(names, **limits)] == expected
+
+
+def test_only_complete_trials_with_a_latency_are_on_the_front(store):
+    complete(store, 0, 0.5, latency_ms=30.0)
+    complete(store, 1, 0.9, latency_ms=None)
+    add(store, 2, latency_ms=1.0)
+    add(store, 3, latency_ms=1.0)
+    store.finish("digits", 3, Outcome({"accuracy": 0.9}, stopped=True), told=2)
+    add(store, 4, latency_ms=1.0)
+    store.finish("digits", 4, Outcome({"accuracy": 0.9}, error="out of memory"), told=3)
+    assert [stored.trial.number for stored in store.front()] == [0]
+
+
+def test_memory_is_a_limit(store):
+    complete(store, 0, 0.9, width=8, latency_ms=10.0, sizes=Sizes(1, 1, 2_000_001))
+    complete(store, 1, 0.5, width=16, latency_ms=20.0, sizes=Sizes(1, 1, 2_000_000))
+    assert [stored.trial.number for stored in store.front(max_peak_activation_bytes=2_000_000)] == [1]
+
+
+@pytest.mark.parametrize("names", [None, ["digits"]])
+def test_the_front_is_one_pass_over_its_index(store, names):
+    """A sort or a lookup per row inside the recursion would be quadratic in the trials."""
+    statements = []
+    connection = store._database.engine.raw_connection()
+    connection.driver_connection.set_trace_callback(statements.append)
+    connection.close()
+    store.front(names, target="pixel1", max_latency_ms=60)
+    (query,) = (text for text in statements if text.startswith("WITH RECURSIVE"))
+    with store._database.read() as connection:
+        plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query.replace('Inf', '9e999')}")]
+    assert "SEARCH trials USING COVERING INDEX ix_trials_front (accuracy<?)" in plan
+    assert sum("TEMP B-TREE" in step for step in plan) == 1  # that of the result
