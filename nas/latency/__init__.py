@@ -1,0 +1,1 @@
+"""What a network costs on a device: tables of ops, models over them, and their measurement."""

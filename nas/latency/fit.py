@@ -1,0 +1,169 @@
+"""Fit per-op coefficients to the latencies of whole networks, and judge them on networks that the fit has not seen."""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import nnls  # type: ignore[import-untyped]
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
+
+from nas.architecture import (
+    Activation,
+    Architecture,
+    Block,
+    ConvBlock,
+    LinearBlock,
+    MBConvBlock,
+    PoolBlock,
+    SepConvBlock,
+    fitting_skip,
+    round_channels,
+)
+from nas.errors import LatencyError
+from nas.latency.features import NETWORK, features
+from nas.layers import lower
+
+HELD_OUT = 5
+"""Every fifth row of a file is kept from the fit."""
+
+_BLOCK = re.compile(r"(c|ds|mb)(\d+)s(\d+)i(\d+)(?:m(\d+))?o(\d+)(se)?(hs)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A network and its milliseconds."""
+
+    architecture: Architecture
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class FitError:
+    """How far estimates are from the truth; errors and shares in percent."""
+
+    networks: int
+    mape: float
+    worst: float
+    p90: float
+    within_5: float
+    within_10: float
+    spearman: float
+
+
+def parse_network(text: str, resolution: int = 224, num_classes: int = 1001) -> Architecture:
+    """The network of a layer string of the TuNAS random networks, as in `c3s2i3o32 mb5s2i32m96o16se gap`.
+
+    A token is op, kernel, `s` stride, `i` input, `m` expanded and `o` output channels, `se`, `hs`. The published MAdds
+    say that a block whose expanded width equals its input still has the expanding convolution. The squeeze
+    is a quarter of the expanded width, rounded to 8.
+
+    Raises:
+        LatencyError: a token that is none of these, or does not take the output of the one before.
+    """
+    blocks: list[Block] = []
+    channels = 3
+    for token in text.split():
+        if token == "gap":  # noqa: S105 - a pooling, no password
+            blocks.append(PoolBlock())
+            continue
+        match = _BLOCK.fullmatch(token)
+        if match is None or int(match[4]) != channels:
+            raise LatencyError(
+                f"layer {token!r} behind {channels} channels; expected for example mb3s1i{channels}m96o24"
+            )
+        blocks.append(_block(match, pooled=PoolBlock() in blocks))
+        channels = int(match[6])
+    return Architecture(resolution, tuple(blocks), num_classes)
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """Networks and latencies of a `random_*` file: a comment line, then CSV with `pixel1_ms` and `arch`.
+
+    Raises:
+        LatencyError: the file is absent or a row is no network with a latency.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[1:]
+        return [Sample(parse_network(row["arch"]), float(row["pixel1_ms"])) for row in csv.DictReader(lines)]
+    except OSError as error:
+        raise LatencyError(f"{path}: {error.strerror}") from None
+    except (KeyError, ValueError) as error:
+        raise LatencyError(f"{path}: {error}; expected columns pixel1_ms and arch") from None
+
+
+def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """The samples to fit on, and every fifth one to judge on."""
+    seen = [sample for i, sample in enumerate(samples) if i % HELD_OUT != HELD_OUT - 1]
+    return seen, list(samples[HELD_OUT - 1 :: HELD_OUT])
+
+
+def network_features(architecture: Architecture) -> dict[str, float]:
+    """Sum of the features of all ops, and the constant of the network."""
+    total = {NETWORK: 1.0}
+    for layer in lower(architecture):
+        for name, value in features(layer).items():
+            total[name] = total.get(name, 0.0) + value
+    return total
+
+
+def fit_coefficients(samples: Sequence[Sample], known: Mapping[str, float]) -> dict[str, float]:
+    """Non-negative milliseconds per unit of each feature with the least squares of relative errors.
+
+    Features in `known` keep the coefficient given there.
+    """
+    rows = [network_features(sample.architecture) for sample in samples]
+    names = sorted({name for row in rows for name in row} - known.keys())
+    ms = np.array([sample.ms for sample in samples])
+    matrix = np.array([[row.get(name, 0.0) for name in names] for row in rows])
+    given = np.array([sum(known[name] * row.get(name, 0.0) for name in known) for row in rows])
+    solution, _ = nnls(matrix / ms[:, None], 1 - given / ms)
+    return {**dict(zip(names, solution.tolist(), strict=True)), **known}
+
+
+def sum_ms(architecture: Architecture, coefficients: Mapping[str, float]) -> float:
+    """Milliseconds of a network by coefficients, before calibration."""
+    return sum(coefficients[name] * value for name, value in network_features(architecture).items())
+
+
+def judge(samples: Sequence[Sample], coefficients: Mapping[str, float]) -> FitError:
+    """The error of coefficients on samples."""
+    estimated = np.array([sum_ms(sample.architecture, coefficients) for sample in samples])
+    ms = np.array([sample.ms for sample in samples])
+    errors = np.abs(estimated / ms - 1) * 100
+    return FitError(
+        networks=len(samples),
+        mape=float(errors.mean()),
+        worst=float(errors.max()),
+        p90=float(np.quantile(errors, 0.9)),
+        within_5=float((errors <= 5).mean() * 100),
+        within_10=float((errors <= 10).mean() * 100),
+        spearman=float(spearmanr(estimated, ms).statistic),
+    )
+
+
+def slope(feature: str, samples: Sequence[Sample]) -> float:
+    """Milliseconds per unit of one feature, from networks that differ from the first in nothing else."""
+    base, *others = samples
+    units = [
+        network_features(s.architecture)[feature] - network_features(base.architecture).get(feature, 0.0)
+        for s in others
+    ]
+    gains = [s.ms - base.ms for s in others]
+    return float(np.dot(units, gains) / np.dot(units, units))
+
+
+def _block(match: re.Match[str], *, pooled: bool) -> Block:
+    op = match[1]
+    kernel, stride, in_channels, channels = (int(match[i]) for i in (2, 3, 4, 6))
+    act: Activation = "hswish" if match[8] else "relu"
+    skip = fitting_skip("identity", in_channels, channels, stride)
+    if op == "c":
+        return LinearBlock(channels, act) if pooled else ConvBlock(channels, kernel, stride, act)
+    mid = int(match[5] or in_channels)
+    squeeze = round_channels(mid / 4) if match[7] else 0
+    if op == "ds":
+        return SepConvBlock(channels, kernel, stride, act, se_channels=squeeze, skip=skip)
+    return MBConvBlock(channels, mid, kernel, stride, act, se_channels=squeeze, skip=skip)

@@ -1,0 +1,49 @@
+"""The target `host`: what this machine is, and where its table lies in the user's cache."""
+
+import hashlib
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from platformdirs import user_cache_dir
+
+HOST = "host"
+DTYPE = "float32"
+THREADS = 1
+
+
+def cache_dir() -> Path:
+    """The user's cache, or the folder that the environment variable NAS_CACHE names."""
+    return Path(os.environ.get("NAS_CACHE") or user_cache_dir("nas"))
+
+
+def host_dir() -> Path:
+    """The folder of this machine's table; another CPU or another version of the runtime has another folder."""
+    identity = "\n".join((cpu_model(), runtime_version(), DTYPE, str(THREADS)))
+    key = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return cache_dir() / "latency" / key / HOST
+
+
+def runtime_version() -> str:
+    """The installed version of ONNX Runtime."""
+    return version("onnxruntime")
+
+
+def cpu_model() -> str:
+    """The CPU's name as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def governor() -> str:
+    """The frequency governor of the first core, "unknown" where the system does not tell."""
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return "unknown"

@@ -1,0 +1,103 @@
+"""`LatencyModel`: what a network will take on a device, and how sure that is."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+from nas.architecture import Architecture
+from nas.errors import MissingOpError
+from nas.latency.device import Device
+from nas.latency.host import HOST
+from nas.layers import Layer, lower
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds of a network, and the interval that holds the true value with the device's coverage (90 %)."""
+
+    ms: float
+    low_ms: float
+    high_ms: float
+
+
+class LatencyModel(Protocol):
+    """What searches, reports and commands ask for latencies."""
+
+    @property
+    def target(self) -> str:
+        """Canonical name of the device, as in `pixel1`."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Hash of the content of the table; estimates of one version are comparable."""
+        ...
+
+    def estimate(self, architecture: Architecture) -> Latency:
+        """Latency of the network.
+
+        Raises:
+            MissingOpError: the table lacks an op of the network; names it and the command that measures it.
+        """
+        ...
+
+
+class OpCosts(Protocol):
+    """Milliseconds op by op, before calibration."""
+
+    @property
+    def base_ms(self) -> float:
+        """The constant that every network pays once."""
+        ...
+
+    def op_ms(self, layer: Layer) -> float | None:
+        """Milliseconds of one op, None if unknown."""
+        ...
+
+
+@dataclass(frozen=True)
+class OpSumModel:
+    """The calibrated sum of a network's ops."""
+
+    device: Device
+    costs: OpCosts
+    version: str
+    _known: dict[Layer, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def target(self) -> str:
+        """Canonical name of the device."""
+        return self.device.target
+
+    def estimate(self, architecture: Architecture) -> Latency:
+        """See `LatencyModel.estimate`."""
+        ms = self.device.calibration(self.sum_ms(architecture))
+        return Latency(ms, ms * (1 - self.device.interval), ms * (1 + self.device.interval))
+
+    def sum_ms(self, architecture: Architecture) -> float:
+        """Sum of the network's ops, before calibration.
+
+        Raises:
+            MissingOpError: the table lacks an op of the network.
+        """
+        layers = lower(architecture)
+        if missing := self.missing(layers):
+            raise MissingOpError(self._explain(missing))
+        return self.costs.base_ms + sum(self._known[layer] for layer in layers)
+
+    def missing(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """The different ops among `layers` that have no cost, in order."""
+        missing = dict.fromkeys(layer for layer in layers if layer not in self._known)
+        for layer in list(missing):
+            if (ms := self.costs.op_ms(layer)) is not None:
+                self._known[layer] = ms
+                del missing[layer]
+        return tuple(missing)
+
+    def _explain(self, missing: tuple[Layer, ...]) -> str:
+        names = "; ".join(map(str, missing[:3])) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")
+        command = f"nas latency measure --target {HOST} --space SPACE"
+        remedy = (
+            f"measure: {command}" if self.target == HOST else f"it was measured elsewhere; for this machine: {command}"
+        )
+        return f"{self.target} has no latency of {len(missing)} op{'s' * (len(missing) > 1)}: {names}; {remedy}"

@@ -1,0 +1,152 @@
+"""What each op costs: a table of measured ops, or coefficients for the features of any op."""
+
+import csv
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from nas.architecture import Activation
+from nas.errors import LatencyError
+from nas.latency.features import NETWORK, features
+from nas.layers import Kind, Layer
+
+DEVICE = "device.yaml"
+TABLE = "table.csv"
+COEFFICIENTS = "coefficients.csv"
+
+_COUNTS = ("in_channels", "out_channels", "size", "kernel", "stride")
+COLUMNS = ("kind", *_COUNTS, "act", "ms", "spread")
+"""The header of `table.csv`."""
+
+COEFFICIENT_COLUMNS = ("feature", "ms_per_million", "evidence")
+"""The header of `coefficients.csv`; the feature `network` counts once per network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured op: the median of its runs, and their interquartile range relative to it."""
+
+    layer: Layer
+    ms: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Ops that were measured one by one."""
+
+    rows: Mapping[Layer, Row]
+    base_ms: float = 0.0
+
+    def op_ms(self, layer: Layer) -> float | None:
+        """Milliseconds of the op, None if it was not measured."""
+        row = self.rows.get(as_deployed(layer))
+        return None if row is None else row.ms
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Milliseconds per unit of each feature, fitted to whole networks."""
+
+    ms_per_unit: Mapping[str, float]
+
+    @property
+    def base_ms(self) -> float:
+        """The constant that every network pays once."""
+        return self.ms_per_unit.get(NETWORK, 0.0)
+
+    def op_ms(self, layer: Layer) -> float | None:
+        """Milliseconds of the op, None if a feature of it was never seen."""
+        found = features(layer)
+        if not found.keys() <= self.ms_per_unit.keys():
+            return None
+        return sum(self.ms_per_unit[name] * value for name, value in found.items())
+
+
+def as_deployed(layer: Layer) -> Layer:
+    """The op that runs: batch norm is folded into weights and bias, so that both cost the same."""
+    return replace(layer, norm=False, bias=layer.kind in ("conv", "depthwise", "linear"))
+
+
+def read_table(path: Path) -> Table:
+    """The rows of a `table.csv`.
+
+    Raises:
+        LatencyError: a wrong header or row, with file, line and expectation.
+    """
+    rows: dict[Layer, Row] = {}
+    for line, cells in _cells(path, COLUMNS):
+        row = _row(f"{path}:{line}", cells)
+        if row.layer in rows:
+            raise LatencyError(f"{path}:{line}: {row.layer} is listed twice; expected one row per op")
+        rows[row.layer] = row
+    return Table(rows)
+
+
+def read_coefficients(path: Path) -> Coefficients:
+    """The coefficients of a `coefficients.csv`.
+
+    Raises:
+        LatencyError: a wrong header or row, with file, line and expectation.
+    """
+    found: dict[str, float] = {}
+    for line, cells in _cells(path, COEFFICIENT_COLUMNS):
+        if cells["feature"] in found:
+            raise LatencyError(f"{path}:{line}: {cells['feature']} is listed twice; expected one row per feature")
+        found[cells["feature"]] = _number(f"{path}:{line}", "ms_per_million", cells["ms_per_million"])
+    return Coefficients(found)
+
+
+def format_row(row: Row) -> str:
+    """The line of a row in `table.csv`."""
+    layer = row.layer
+    counts = ",".join(str(getattr(layer, name)) for name in _COUNTS)
+    return f"{layer.kind},{counts},{layer.act},{row.ms:.6g},{row.spread:.4f}\n"
+
+
+def _cells(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LatencyError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise LatencyError(f"{path}: not a text file; expected CSV in UTF-8") from None
+    lines = csv.reader(text.splitlines(), strict=True)
+    try:
+        for number, cells in enumerate(lines, start=1):
+            if number == 1 and tuple(cells) != columns:
+                raise LatencyError(f"{path}:1: header {','.join(cells)!r}; expected {','.join(columns)}")
+            if len(cells) != len(columns):
+                raise LatencyError(f"{path}:{number}: {len(cells)} cells; expected {len(columns)}")
+            if number > 1:
+                yield number, dict(zip(columns, cells, strict=True))
+    except csv.Error as error:
+        raise LatencyError(f"{path}:{lines.line_num}: {error}; expected CSV") from None
+    if not text.strip():
+        raise LatencyError(f"{path}: empty; expected the header {','.join(columns)}")
+
+
+def _row(place: str, cells: Mapping[str, str]) -> Row:
+    kind, act = cells["kind"], cells["act"]
+    if kind not in get_args(Kind):
+        raise LatencyError(f"{place}: kind {kind!r}; expected one of {', '.join(get_args(Kind))}")
+    if act not in get_args(Activation):
+        raise LatencyError(f"{place}: act {act!r}; expected one of {', '.join(get_args(Activation))}")
+    counts = {name: cells[name] for name in _COUNTS}
+    for name, text in counts.items():
+        if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 20):
+            raise LatencyError(f"{place}: {name} {text!r}; expected a whole number of at least 1")
+    layer = as_deployed(Layer(kind, **{name: int(text) for name, text in counts.items()}, act=act))  # type: ignore[arg-type]
+    return Row(layer, _number(place, "ms", cells["ms"]), _number(place, "spread", cells["spread"]))
+
+
+def _number(place: str, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise LatencyError(f"{place}: {name} {text!r}; expected a number of at least 0")
+    return value

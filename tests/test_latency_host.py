@@ -1,0 +1,178 @@
+"""The table of this machine, measured for real on a handful of ops, in a cache of its own."""
+
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, PoolBlock, SepConvBlock
+from nas.errors import LatencyError, MissingOpError
+from nas.latency.graph import network_graph, op_graph
+from nas.latency.host import host_dir
+from nas.latency.measure import fill_host_table, measure_layers
+from nas.latency.table import as_deployed, read_table
+from nas.latency.targets import list_targets, load_target
+from nas.layers import Layer, lower
+
+
+def network(width: int) -> Architecture:
+    """A small network with every kind of op."""
+    return Architecture(
+        16,
+        (
+            ConvBlock(width, 3, 2, "hswish"),
+            SepConvBlock(width, 3, 1, "relu6", se_channels=8, se_gate="sigmoid", skip="pool"),
+            MBConvBlock(width, 2 * width, 5, 1, "swish", se_channels=8, skip="identity"),
+            PoolBlock(),
+            LinearBlock(16, "hswish"),
+        ),
+        num_classes=4,
+    )
+
+
+NETWORKS = [network(8 * i) for i in range(1, 10)]
+LAYERS = {layer for architecture in NETWORKS[:2] for layer in lower(architecture)}
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory) -> Path:
+    """A cache that one fill has filled."""
+    folder = tmp_path_factory.mktemp("filled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAS_CACHE", str(folder))
+        fill_host_table(LAYERS, architectures=NETWORKS)
+    return folder
+
+
+@pytest.fixture
+def measured(filled, cache) -> None:
+    """A copy of the filled cache, for this test alone."""
+    shutil.copytree(filled, cache, dirs_exist_ok=True)
+
+
+def steps_of_a_fill(architectures=NETWORKS) -> list[tuple[int, int]]:
+    steps = []
+    fill_host_table(LAYERS, architectures=architectures, progress=lambda done, total: steps.append((done, total)))
+    return steps
+
+
+def test_a_fill_measures_every_op_once_and_the_next_one_nothing(cache):
+    wanted = {as_deployed(layer) for a in NETWORKS for layer in lower(a)}
+    steps = steps_of_a_fill()
+    total = len(wanted) + len(NETWORKS)
+    assert steps == [(done, total) for done in range(1, total + 1)]
+    assert read_table(host_dir() / "table.csv").rows.keys() == wanted
+    version = load_target("host").version
+    assert steps_of_a_fill() == []
+    assert load_target("host").version == version
+
+
+def test_the_model_of_this_machine_has_an_interval_and_its_provenance(measured):
+    model = load_target("host")
+    latency = model.estimate(NETWORKS[3])
+    assert 0 <= latency.low_ms <= latency.ms <= latency.high_ms
+    assert latency.ms > 0
+    device = list_targets()[-1]
+    assert (device.target, device.runtime, device.runtime_version) == ("host", "ONNX Runtime", ort.__version__)
+    assert device.networks.keys() == {architecture.id for architecture in NETWORKS}
+    assert device.error["networks"] == len(NETWORKS)
+
+
+def test_an_op_that_was_not_measured_is_missing(measured):
+    model = load_target("host")
+    with pytest.raises(MissingOpError, match=r"host has no latency of \d+ ops: .*nas latency measure --target host"):
+        model.estimate(network(128))
+
+
+def test_a_killed_fill_goes_on_where_it_stopped(cache):
+    code = (
+        "import os\n"
+        "from tests.test_latency_host import LAYERS, NETWORKS, fill_host_table\n"
+        "def progress(done, total):\n"
+        "    if done == 5:\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "fill_host_table(LAYERS, architectures=NETWORKS, progress=progress)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False)
+    assert killed.returncode == -9
+    table = host_dir() / "table.csv"
+    kept = read_table(table).rows
+    assert len(kept) == 5
+    with table.open("ab") as file:
+        file.write(b"conv,8,8,4")  # what a full disk or a lost power line leaves behind
+    steps_of_a_fill()
+    rows = read_table(table).rows
+    assert rows.keys() == {as_deployed(layer) for a in NETWORKS for layer in lower(a)}
+    assert {layer: rows[layer] for layer in kept} == kept
+
+
+def test_new_networks_alone_bring_a_new_calibration(measured):
+    first = load_target("host").version
+    added = network(8).with_num_classes(7)
+    steps = steps_of_a_fill([*NETWORKS, added])
+    assert len(steps) == 2  # its classifier, and itself
+    assert load_target("host").version != first
+    assert added.id in list_targets()[-1].networks
+
+
+def test_two_fills_at_once_measure_no_op_twice(cache):
+    with ThreadPoolExecutor() as pool:
+        counts = [len(steps) for steps in pool.map(steps_of_a_fill, [NETWORKS, NETWORKS])]
+    assert sorted(counts)[0] == 0
+    read_table(host_dir() / "table.csv")  # which refuses an op listed twice
+
+
+def test_too_few_networks_are_refused_before_anything_is_measured(cache):
+    with pytest.raises(LatencyError, match="3 networks cannot support an interval of 90%; expected 9 or more"):
+        steps_of_a_fill(NETWORKS[:3])
+    assert not read_table(host_dir() / "table.csv").rows
+
+
+def test_a_corrupt_cache_is_refused_with_file_and_line(measured):
+    with (host_dir() / "table.csv").open("a") as file:
+        file.write("conv,eight,8,4,1,1,none,1,0\n")
+    with pytest.raises(LatencyError, match=r"table\.csv:\d+: in_channels 'eight'; expected a whole number"):
+        fill_host_table(LAYERS, architectures=NETWORKS)
+
+
+def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(LatencyError, match="Not a directory"):
+        fill_host_table(LAYERS, architectures=NETWORKS)
+
+
+@pytest.mark.parametrize("layer", sorted(LAYERS, key=str), ids=str)
+def test_the_graph_of_an_op_has_the_shape_of_the_layer(layer):
+    session = ort.InferenceSession(op_graph(layer, np.random.default_rng(0)), providers=["CPUExecutionProvider"])
+    feed = {i.name: np.ones(i.shape, np.float32) for i in session.get_inputs()}
+    (found,) = session.run(None, feed)
+    expected = (1, layer.out_channels, *(() if layer.kind == "linear" else (layer.out_size, layer.out_size)))
+    assert found.shape == expected
+
+
+def test_the_graph_of_a_network_ends_in_its_classes():
+    model = network_graph(lower(NETWORKS[0]), np.random.default_rng(0))
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"x": np.random.default_rng(0).normal(size=(1, 3, 16, 16)).astype(np.float32)})
+    assert logits.shape == (1, 4)
+    assert np.isfinite(logits).all()
+    assert logits.any()
+
+
+def test_rows_are_handed_over_one_by_one_with_their_spread():
+    rows = []
+    measure_layers([Layer("conv", 16, 16, 28, 3), Layer("add", 16, 16, 28)], on_row=rows.append, budget_ms=1)
+    assert [row.layer.kind for row in rows] == ["conv", "add"]
+    assert all(row.ms >= 0 and row.spread >= 0 for row in rows)
