@@ -1,0 +1,74 @@
+"""Rewards: accuracy and latency joined to the one number that a search maximises."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nas.errors import BudgetError, NasError
+
+Reward = Callable[[float, float], float]
+"""`reward(accuracy, latency_ms)`: the more, the better; accuracy is a share from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductReward:
+    """ACC * (LAT / T)^w, with w = `within` up to the budget T and `beyond` above it (MnasNet, 1807.11626)."""
+
+    budget_ms: float
+    within: float
+    beyond: float
+
+    def __call__(self, accuracy: float, latency_ms: float) -> float:
+        """The reward; it is the accuracy itself where the latency is exactly the budget."""
+        exponent = self.within if latency_ms <= self.budget_ms else self.beyond
+        return accuracy * math.pow(latency_ms / self.budget_ms, exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class AbsoluteReward:
+    """ACC + b * |LAT / T - 1|, which is largest at the budget T, not below it (TuNAS, 2008.06120, section 3.2)."""
+
+    budget_ms: float
+    slope: float
+
+    def __call__(self, accuracy: float, latency_ms: float) -> float:
+        """The reward; it is the accuracy itself where the latency is exactly the budget."""
+        return accuracy + self.slope * abs(latency_ms / self.budget_ms - 1)
+
+
+def _soft(budget_ms: float, exponent: float = -0.07) -> Reward:
+    """Twice the latency must buy about 5 % more accuracy (MnasNet: a = b = -0.07)."""
+    return ProductReward(budget_ms, within=exponent, beyond=exponent)
+
+
+def _hard(budget_ms: float, exponent: float = -1.0) -> Reward:
+    """Latency is free up to the budget and dear beyond (MnasNet: a = 0, b = -1)."""
+    return ProductReward(budget_ms, within=0.0, beyond=exponent)
+
+
+def _absolute(budget_ms: float, exponent: float = -0.1) -> Reward:
+    """TuNAS with b = -0.10."""
+    return AbsoluteReward(budget_ms, slope=exponent)
+
+
+REWARDS: dict[str, Callable[..., Reward]] = {"soft": _soft, "hard": _hard, "absolute": _absolute}
+
+
+def make_reward(name: str, budget_ms: float, exponent: float | None = None) -> Reward:
+    """The reward `name` of `REWARDS` for a budget.
+
+    `exponent` replaces the paper's w, b or beta; MobileNetV3-Small was found with soft and -0.15.
+
+    Raises:
+        NasError: an unknown name, or an exponent above 0, which would pay for latency.
+        BudgetError: a budget that is not positive.
+    """
+    if name not in REWARDS:
+        raise NasError(f"unknown reward {name!r}; expected one of {', '.join(REWARDS)}")
+    if not 0 < budget_ms < math.inf:
+        raise BudgetError(f"the budget is {budget_ms:g} ms; expected a time above 0")
+    if exponent is None:
+        return REWARDS[name](budget_ms)
+    if not -math.inf < exponent <= 0:
+        raise NasError(f"the reward's exponent is {exponent:g}; expected 0 or a negative number")
+    return REWARDS[name](budget_ms, exponent)
