@@ -1,21 +1,15 @@
 """The target `host`: what this machine is, and where its table lies in the user's cache."""
 
 import hashlib
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from platformdirs import user_cache_dir
+from nas.resources import cache_dir
 
 HOST = "host"
 DTYPE = "float32"
 THREADS = 1
-
-
-def cache_dir() -> Path:
-    """The user's cache, or the folder that the environment variable NAS_CACHE names."""
-    return Path(os.environ.get("NAS_CACHE") or user_cache_dir("nas"))
 
 
 def host_dir() -> Path:

@@ -1,0 +1,1 @@
+"""Ways to judge a network; each fills `nas.trial.Evaluator`."""

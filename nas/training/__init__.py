@@ -1,0 +1,1 @@
+"""Images in, trained weights and measured accuracy out."""

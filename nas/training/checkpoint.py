@@ -1,0 +1,118 @@
+"""Weights on disk: safetensors files, written in one step, never pickled."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nas.errors import NasError
+from nas.trial import Metrics
+
+_MODEL: Final = "model."
+_OPTIMIZER: Final = "optimizer."
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training has come: `epoch` epochs are done; `settings` must be the same for it to go on."""
+
+    epoch: int
+    metrics: Metrics
+    settings: str
+
+
+def save_weights(path: Path, network: nn.Module, about: Mapping[str, str]) -> None:
+    """Write the network's weights under its own parameter names, with `about` in the file's header.
+
+    Raises:
+        NasError: the file cannot be written; a former one stays as it was.
+    """
+    _write(path, network.state_dict(), about)
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Fill the network with weights that `save_weights` wrote.
+
+    Raises:
+        NasError: no such file, not safetensors, or weights of another network.
+    """
+    tensors, _ = _read(path)
+    _fill(path, network, tensors)
+
+
+def save_checkpoint(path: Path, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+    """Write all that `load_checkpoint` needs to go on as if there had been no pause.
+
+    Raises:
+        NasError: the file cannot be written; a former one stays as it was.
+    """
+    tensors = {_MODEL + name: value for name, value in network.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"{_OPTIMIZER}{index}.{key}": value for key, value in values.items() if value is not None}
+    about = {"epoch": progress.epoch, "metrics": dict(progress.metrics), "settings": progress.settings}
+    _write(path, tensors, {"progress": json.dumps(about)})
+
+
+def load_checkpoint(path: Path, network: nn.Module, optimizer: Optimizer, settings: str) -> Progress:
+    """Restore network and optimizer, and say how far they had come.
+
+    Raises:
+        NasError: not such a file, or one of another network or of other settings.
+    """
+    tensors, about = _read(path)
+    try:
+        progress = Progress(**json.loads(about["progress"]))
+    except (KeyError, TypeError, ValueError):
+        raise NasError(f"{path}: not a checkpoint of a training; move it away to start anew") from None
+    if progress.settings != settings:
+        raise NasError(f"{path}: belongs to a training with other settings; move it away to start anew")
+    _fill(path, network, {name.removeprefix(_MODEL): t for name, t in tensors.items() if name.startswith(_MODEL)})
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith(_OPTIMIZER):
+            index, key = name.removeprefix(_OPTIMIZER).split(".", 1)
+            state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return progress
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    data = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(about))
+    scratch = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        raise NasError(f"{path}: weights not saved: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except OSError as error:
+        raise NasError(f"{path}: {error.strerror or 'no such file'}") from None
+    except SafetensorError as error:
+        raise NasError(f"{path}: not a safetensors file: {error}") from None
+
+
+def _fill(path: Path, network: nn.Module, tensors: Mapping[str, Any]) -> None:
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError:
+        raise NasError(f"{path}: holds the weights of another network") from None
