@@ -47,9 +47,7 @@ def test_sampling_mutation_and_crossover_give_valid_canonical_networks(name, see
         assert space.canonical(genotype) == genotype
         assert total_macs(lower(space.decode(genotype))) > 0
     assert space.decode(mutant).id != space.decode(mother).id
-    assert all(
-        gene in pair for gene, pair in zip(space.crossover(mother, mother, rng), zip(mother, mother), strict=True)
-    )
+    assert space.crossover(mother, mother, rng) == mother
 
 
 @given(raw_genotypes(), seeds)

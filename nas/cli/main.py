@@ -1,0 +1,69 @@
+"""`nas`: the group of all commands, which imports a command only when it is called."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from nas import __version__
+from nas.errors import NasError
+
+# name: (module, attribute, one line of help); kept here so that `nas --help` imports none of them
+_COMMANDS = {
+    "search": ("nas.cli.search", "search", "Find the most accurate network within a latency budget."),
+    "pareto": ("nas.cli.pareto", "pareto", "Show the Pareto front of the recorded trials."),
+    "trials": ("nas.cli.trials", "trials", "List the recorded trials, or show one."),
+    "train": ("nas.cli.train", "train", "Train one network longer and measure it on the test set."),
+    "show": ("nas.cli.show", "show", "Show a network: blocks, MAdds, params, memory, latency."),
+    "space": ("nas.cli.space", "space", "List, show or sample search spaces."),
+    "latency": ("nas.cli.latency", "latency", "List devices; estimate or measure latency."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nas")
+def nas() -> None:
+    """Find the most accurate mobile network that meets a latency budget on a real device.
+
+    Start with: nas search --target pixel --budget 60ms
+    """
+
+
+def main() -> None:
+    """Entry point: a mistake of the user's is one line on stderr and exit code 2."""
+    try:
+        code = nas.main(standalone_mode=False)
+    except NasError as error:
+        _fail(str(error), 2)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"nas: {' '.join(message.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,129 @@
+"""`nas search`: the main job."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nas.cli.options import DURATION, json_option, store_option
+from nas.cli.records import FRONT_COLUMNS, front_rows, trial_record
+from nas.errors import NasError
+
+if TYPE_CHECKING:  # importing it means importing torch
+    from nas.search import SearchResult, SearchSettings
+
+_CORES = os.cpu_count() or 1
+
+
+@click.command()
+@click.option("--target", default="pixel", show_default=True, help="A device of `nas latency list`, or host.")
+@click.option("--budget", required=True, type=DURATION, help="Largest latency, with its unit: 60ms.")
+@click.option("--space", default="mobilenet_v3", show_default=True, help="A space of `nas space list`, or a YAML file.")
+@click.option("--data", default="cifar10", show_default=True, help="cifar10, digits or imagefolder:DIR.")
+@click.option("--evaluator", type=click.Choice(["proxy"]), default="proxy", show_default=True)
+@click.option("--strategy", default="evolution", show_default=True, help="random, evolution, controller, tpe or nsga2.")
+@click.option("--reward", default="hard", show_default=True, help="soft, hard (MnasNet) or absolute (TuNAS).")
+@click.option("--trials", default=16, show_default=True, type=click.IntRange(min=1), help="Networks to train in all.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=_CORES, show_default=True, help="Local processes.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
+@click.option("--explore-over-budget", is_flag=True, help="Train networks over the budget, too; none is reported best.")
+@click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
+@click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network.  [default: what suits the data]")
+@click.option("--proxy-images", type=click.IntRange(1), help="Images to train on.  [default: what suits the data]")
+@click.option("--study", help="Name of the study.  [default: made from the options]")
+@store_option
+@json_option
+def search(  # noqa: PLR0913, PLR0917 - the command's options
+    target: str,
+    budget: float,
+    space: str,
+    data: str,
+    evaluator: str,
+    strategy: str,
+    reward: str,
+    trials: int,
+    seed: int,
+    workers: int,
+    threads: int,
+    explore_over_budget: bool,
+    proxy_resolution: int | None,
+    proxy_epochs: int | None,
+    proxy_images: int | None,
+    study: str | None,
+    store_url: str,
+    as_json: bool,
+) -> None:
+    """Find the most accurate network that meets a latency budget.
+
+    Every network is trained for a short time and judged on images held out from the training set. All trials are
+    recorded: the same command goes on where it stopped, and a larger --trials adds to what is there.
+    """
+    from nas import search as main_job  # noqa: PLC0415 - torch is not needed for --help
+    from nas.cli import tables  # noqa: PLC0415
+    from nas.cli.latency import ready_target  # noqa: PLC0415
+    from nas.cli.progress import search_progress  # noqa: PLC0415
+    from nas.space import load_space  # noqa: PLC0415
+    from nas.store.store import Store  # noqa: PLC0415
+    from nas.training.data import describe_data  # noqa: PLC0415
+
+    classes = describe_data(data).num_classes
+    latency = ready_target(target, load_space(space).with_num_classes(classes))
+    settings = main_job.SearchSettings(
+        budget_ms=budget,
+        target=latency.target,
+        space=space,
+        data=data,
+        evaluator=evaluator,
+        strategy=strategy,
+        reward=reward,
+        seed=seed,
+        trials=trials,
+        explore_over_budget=explore_over_budget,
+        proxy=main_job.proxy_training(data, proxy_resolution, proxy_epochs, proxy_images),
+    )
+    with Store.open(store_url) as store, search_progress(trials, budget) as listener:
+        try:
+            found = main_job.search(
+                settings,
+                latency=latency,
+                store=store,
+                listener=listener,
+                workers=min(workers, trials),
+                threads=threads,
+                name=study,
+            )
+        except KeyboardInterrupt:
+            click.echo("nas: stopped; the same command goes on where it stopped", err=True)
+            raise SystemExit(130) from None
+    if as_json:
+        tables.print_json(result_record(found))
+    else:
+        _print_result(found, settings)
+
+
+def result_record(found: "SearchResult") -> dict[str, Any]:
+    """What `nas search --json` prints; documented in docs/json.md."""
+    return {
+        "study": found.study,
+        "trials": {state.value: count for state, count in found.counts.items()},
+        "best": trial_record(found.best) if found.best else None,
+        "front": [trial_record(stored) for stored in found.front],
+    }
+
+
+def _print_result(found: "SearchResult", settings: "SearchSettings") -> None:
+    from nas.cli import tables  # noqa: PLC0415
+
+    click.echo(f"study {found.study}: {', '.join(f'{n} {state.value}' for state, n in found.counts.items() if n)}")
+    if (best := found.best) is None:
+        raise NasError("no trial within the budget finished; `nas trials list` shows what became of them")
+    click.echo(
+        f"best within {settings.budget_ms:g} ms: trial:{best.id}, {best.trial.accuracy:.2%} on held-out images after "
+        f"{settings.proxy.epochs} epochs, {best.latency_ms:.1f} ms on {best.target} (predicted)\n"
+    )
+    tables.print_table(FRONT_COLUMNS, front_rows(found.front))
+    click.echo(
+        f"\nnext: nas show trial:{best.id}    nas train trial:{best.id} --data {settings.data}    "
+        f"nas pareto --plot front.png"
+    )

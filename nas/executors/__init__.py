@@ -1,0 +1,1 @@
+"""Executors: where trials run. Each fills `nas.trial.Executor`."""

@@ -1,0 +1,183 @@
+"""`LocalExecutor`: trials in worker processes of this machine."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Literal, final
+
+from nas.errors import NasError, StudyError
+from nas.trial import Evaluator, Metrics, Outcome, Trial, TrialQueue
+
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads in an unknown state
+_POLL_SECONDS = 1.0
+_END_SECONDS = 5.0  # for a worker to end by itself before it is killed
+_DEATHS = 3  # workers in a row that may die without having finished a trial, for each worker
+
+Report = tuple[Literal["report"], int, Metrics]
+Ended = tuple[Literal["ended"], Outcome]
+
+
+@dataclass(slots=True)
+class _Worker:
+    """The parent's end of one worker process."""
+
+    process: SpawnProcess
+    pipe: Connection
+    trial: Trial | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LocalExecutor:
+    """Runs up to `workers` trials at once, each in a process that lives as long as the search.
+
+    A worker that dies (killed, out of memory) is replaced and its trial told as lost. Ctrl-C ends the workers.
+    """
+
+    workers: int
+
+    def run(self, queue: TrialQueue, evaluator: Evaluator) -> None:
+        """Run all trials of `queue`; fills `nas.trial.Executor`.
+
+        Raises:
+            StudyError: workers die again and again without finishing a trial.
+        """
+        with _pool() as pool:
+            deaths = 0
+            while True:
+                self._hand_out(queue, evaluator, pool)
+                busy = [worker for worker in pool if worker.trial is not None]
+                if not busy:
+                    return
+                ready = set(wait([worker.pipe for worker in busy], timeout=_POLL_SECONDS))
+                for worker in busy:
+                    if worker.pipe in ready:
+                        alive = _listen(worker, queue)
+                        deaths = 0 if alive and worker.trial is None else deaths + (not alive)
+                        if not alive:
+                            pool.remove(worker)
+                if deaths >= _DEATHS * self.workers:
+                    raise StudyError(
+                        f"{deaths} workers in a row died without finishing a trial; see the messages above"
+                    )
+                queue.idle()
+
+    def _hand_out(self, queue: TrialQueue, evaluator: Evaluator, pool: list[_Worker]) -> None:
+        """Give every free worker a trial, starting workers up to the number allowed."""
+        while True:
+            free = next((worker for worker in pool if worker.trial is None), None)
+            if free is None and len(pool) >= self.workers:
+                return
+            trial = queue.ask()
+            if trial is None:
+                return
+            if free is None:
+                free = _start(evaluator)
+                pool.append(free)
+            free.trial = trial
+            try:
+                free.pipe.send(trial)
+            except OSError:  # it died while it waited
+                pool.remove(free)
+                queue.lost(trial, _epitaph(free))
+
+
+def _start(evaluator: Evaluator) -> _Worker:
+    ours, theirs = _SPAWN.Pipe()
+    process = _SPAWN.Process(target=_work, args=(theirs, evaluator), daemon=True)
+    process.start()
+    theirs.close()  # so that reading fails when the worker is gone
+    return _Worker(process, ours)
+
+
+def _listen(worker: _Worker, queue: TrialQueue) -> bool:
+    """Take one message of the worker; False if it is dead."""
+    assert worker.trial is not None
+    try:
+        message: Report | Ended = worker.pipe.recv()
+    except (EOFError, OSError):
+        trial, worker.trial = worker.trial, None
+        queue.lost(trial, _epitaph(worker))
+        return False
+    match message:
+        case ("report", epoch, metrics):
+            stop = queue.report(worker.trial, epoch, metrics)
+            if worker.process.is_alive():
+                worker.pipe.send(stop)
+        case ("ended", outcome):
+            trial, worker.trial = worker.trial, None
+            queue.tell(trial, outcome)
+    return True
+
+
+def _epitaph(worker: _Worker) -> str:
+    worker.process.join(_END_SECONDS)
+    code = worker.process.exitcode
+    how = f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+    return f"worker process {worker.process.pid} died ({how})"
+
+
+@contextmanager
+def _pool() -> Iterator[list[_Worker]]:
+    """A list of workers, all of which are ended on the way out."""
+    pool: list[_Worker] = []
+    try:
+        yield pool
+    finally:
+        for worker in pool:
+            worker.pipe.close()  # an idle worker reads the end and leaves
+            if worker.trial is not None:
+                worker.process.terminate()
+        for worker in pool:
+            worker.process.join(_END_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+
+def _work(pipe: Connection, evaluator: Evaluator) -> None:
+    """The life of a worker process: trials in, reports and outcomes out, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def report(epoch: int, metrics: Metrics) -> bool:
+        pipe.send(("report", epoch, metrics))
+        return bool(pipe.recv())
+
+    while True:
+        try:
+            trial = pipe.recv()
+        except (EOFError, OSError):
+            return
+        outcome = _evaluate(evaluator, trial, report)
+        try:
+            pipe.send(("ended", outcome))
+        except OSError:
+            return
+
+
+def _evaluate(evaluator: Evaluator, trial: Trial, report) -> Outcome:  # type: ignore[no-untyped-def]
+    """The outcome, an exception included: a search outlives any trial."""
+    try:
+        return evaluator.evaluate(trial, report)
+    except NasError as error:
+        return Outcome(error=str(error))
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        return Outcome(error=f"{type(error).__name__}: {error}")
+
+
+def _end_with_parent() -> None:
+    """A worker whose search was killed must not go on burning the processor."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

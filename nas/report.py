@@ -1,0 +1,66 @@
+"""Pictures of what was found."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError
+from nas.store.records import StoredTrial
+
+_DOT, _FRONT, _BUDGET = "#9aa5b1", "#0b6e4f", "#c8553d"
+
+
+def plot_front(
+    trials: Sequence[StoredTrial], front: Sequence[StoredTrial], path: Path, *, budget_ms: float | None = None
+) -> None:
+    """Draw accuracy against latency: all finished trials, the front as a staircase, the budget as a line.
+
+    The format is that of the path's ending (.png, .svg, .pdf).
+
+    Raises:
+        NasError: nothing to draw, an unknown format, or a file that cannot be written.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, needed here alone
+
+    done = [trial for trial in trials if trial.trial.accuracy is not None and trial.latency_ms is not None]
+    if not done:
+        raise NasError("no finished trial to draw")
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    _points(axes, done, color=_DOT, s=18, label=f"{len(done)} trained networks")
+    _points(axes, front, color=_FRONT, s=34, zorder=3, label="Pareto front")
+    axes.step(
+        [t.latency_ms or 0.0 for t in front], [_percent(t) for t in front], where="post", color=_FRONT, linewidth=1.2
+    )
+    if front:
+        _label_best(axes, front[-1])
+    if budget_ms is not None:
+        axes.axvline(budget_ms, color=_BUDGET, linewidth=1.2, linestyle="--", label=f"budget {budget_ms:g} ms")
+    axes.set_xlabel(f"predicted latency on {done[0].target}, ms")
+    axes.set_ylabel("accuracy on held-out images, %")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    try:
+        figure.savefig(path, dpi=160)
+    except (OSError, ValueError) as error:
+        raise NasError(f"{path}: {error}") from None
+
+
+def _points(axes: Any, trials: Sequence[StoredTrial], **style: Any) -> None:
+    axes.scatter([t.latency_ms for t in trials], [_percent(t) for t in trials], linewidths=0, **style)
+
+
+def _label_best(axes: Any, best: StoredTrial) -> None:
+    axes.annotate(
+        f"trial:{best.id}  {best.trial.accuracy:.1%}",
+        (best.latency_ms, _percent(best)),
+        xytext=(-6, 6),
+        textcoords="offset points",
+        ha="right",
+        fontsize=9,
+    )
+
+
+def _percent(trial: StoredTrial) -> float:
+    return 100 * (trial.trial.accuracy or 0.0)

@@ -1,0 +1,199 @@
+"""`search()`: the main job. Find the most accurate network of a space within a latency budget."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nas.architecture import Architecture
+from nas.errors import StudyError
+from nas.evaluators.proxy import ProxyEvaluator
+from nas.executors.local import LocalExecutor
+from nas.latency.model import LatencyModel
+from nas.reward import make_reward
+from nas.space import SearchSpace, load_space
+from nas.store.store import Store, StoredTrial, StudyRecord
+from nas.strategies.problem import Problem
+from nas.strategies.registry import make_strategy
+from nas.study import Listener, Study, Target
+from nas.training.data import describe_data
+from nas.training.loop import Recipe
+from nas.trial import TrialState
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyTraining:
+    """How a candidate is judged: a short training on a part of the data, at a low resolution."""
+
+    resolution: int  # pixels
+    epochs: int
+    train_images: int | None  # None: all
+    val_images: int | None
+
+
+_PROXIES = {
+    "cifar10": ProxyTraining(resolution=64, epochs=3, train_images=3200, val_images=2000),
+    "digits": ProxyTraining(resolution=32, epochs=4, train_images=None, val_images=None),
+    "imagefolder": ProxyTraining(resolution=128, epochs=3, train_images=4000, val_images=2000),
+}
+
+
+def proxy_training(
+    data: str, resolution: int | None = None, epochs: int | None = None, train_images: int | None = None
+) -> ProxyTraining:
+    """The short training that suits the data, with what is given here in its place.
+
+    Raises:
+        DataError: an unknown data set.
+    """
+    describe_data(data)
+    given = {"resolution": resolution, "epochs": epochs, "train_images": train_images}
+    return replace(_PROXIES[data.partition(":")[0]], **{key: value for key, value in given.items() if value})
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """All that decides which networks a search tries and how it judges them; recorded with the study.
+
+    `trials` is not among its identity: the same search can be asked for more of them.
+    """
+
+    budget_ms: float
+    proxy: ProxyTraining
+    target: str = "pixel1"
+    space: str = "mobilenet_v3"
+    data: str = "cifar10"
+    evaluator: str = "proxy"
+    strategy: str = "evolution"
+    reward: str = "hard"
+    seed: int = 0
+    trials: int = 16
+    explore_over_budget: bool = False
+
+    @property
+    def study_name(self) -> str:
+        """A name that the same settings always give: readable, then a digest of all of them."""
+        digest = hashlib.sha256(json.dumps(_identity(asdict(self)), sort_keys=True).encode()).hexdigest()[:6]
+        return f"{self.target}-{self.budget_ms:g}ms-{Path(self.data.partition(':')[0]).name}-{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found; `best` and `front` are within the budget."""
+
+    study: str
+    counts: Mapping[TrialState, int]
+    best: StoredTrial | None
+    front: list[StoredTrial]
+
+
+def search(  # noqa: PLR0913 - settings, and where and how they run
+    settings: SearchSettings,
+    *,
+    latency: LatencyModel,
+    store: Store,
+    listener: Listener,
+    workers: int = 1,
+    threads: int = 1,
+    name: str | None = None,
+) -> SearchResult:
+    """Run the search, or go on with it where it stopped.
+
+    `latency` is the model of `settings.target`. `workers` processes train at once, each with `threads` threads:
+    for networks and images as small as these, more workers use the cores better than more threads do. Weights go to
+    runs/<study>/.
+
+    Raises:
+        BudgetError: no network of the space meets the budget.
+        StudyError: the study exists with other settings, or another process runs it.
+        NasError: wrong settings, data that cannot be had, a full disk.
+    """
+    name = name or settings.study_name
+    space = load_space(settings.space).with_num_classes(describe_data(settings.data).num_classes)
+    target = Target(latency.target, latency.version, _Milliseconds(latency))
+    strategy = make_strategy(
+        settings.strategy, _problem(settings, space, target), seed=settings.seed, trials=_planned(store, name, settings)
+    )
+    study = Study(
+        name,
+        store=store,
+        strategy=strategy,
+        target=target,
+        trials=settings.trials,
+        seed=settings.seed,
+        listener=listener,
+    )
+    with study:
+        LocalExecutor(workers).run(study, _evaluator(settings, RUNS / name, threads))
+    return result(store, name, settings.budget_ms)
+
+
+def result(store: Store, name: str, budget_ms: float) -> SearchResult:
+    """What the recorded trials of a study say, within the budget."""
+    front = store.front([name], max_latency_ms=budget_ms)
+    return SearchResult(name, store.study_summary(name), front[-1] if front else None, front)
+
+
+class _Milliseconds:
+    """The latency of a network as a number, estimated once for each."""
+
+    def __init__(self, model: LatencyModel) -> None:
+        self._model = model
+        self._known: dict[Architecture, float] = {}
+
+    def __call__(self, architecture: Architecture) -> float:
+        if architecture not in self._known:
+            self._known[architecture] = self._model.estimate(architecture).ms
+        return self._known[architecture]
+
+
+def _problem(settings: SearchSettings, space: SearchSpace, target: Target) -> Problem:
+    return Problem(
+        space=space,
+        latency_ms=target.latency_ms,
+        budget_ms=settings.budget_ms,
+        reward=make_reward(settings.reward, settings.budget_ms),
+        explore_over_budget=settings.explore_over_budget,
+        target=target.name,
+    )
+
+
+def _planned(store: Store, name: str, settings: SearchSettings) -> int:
+    """Number of trials the study was begun with, by which its strategy is sized; creates the study if it is new.
+
+    Raises:
+        StudyError: it was begun with other settings.
+    """
+    record = store.study(name) or store.create_study(name, asdict(settings))
+    _require_same(record, _identity(asdict(settings)))
+    return int(record.settings["trials"])
+
+
+def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key != "trials"}
+
+
+def _require_same(record: StudyRecord, wanted: Mapping[str, Any]) -> None:
+    begun = _identity(record.settings)
+    for key in sorted(begun.keys() | wanted.keys()):
+        if begun.get(key) != wanted.get(key):
+            raise StudyError(
+                f"study {record.name!r} was begun with {key}={begun.get(key)!r}, not {wanted.get(key)!r}; "
+                f"give the same options to go on with it, or another --study NAME"
+            )
+
+
+def _evaluator(settings: SearchSettings, folder: Path, threads: int) -> ProxyEvaluator:
+    proxy = settings.proxy
+    return ProxyEvaluator(
+        data=settings.data,
+        recipe=Recipe(epochs=proxy.epochs, resolution=proxy.resolution),
+        train_images=proxy.train_images,
+        val_images=proxy.val_images,
+        folder=folder,
+        threads=threads,
+    )

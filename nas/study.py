@@ -1,0 +1,217 @@
+"""`Study`: joins a strategy and the store, so that a search can be stopped anywhere and goes on as it would have."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+from random import Random
+from typing import Protocol
+
+from nas import __version__
+from nas.architecture import Architecture
+from nas.errors import StudyError
+from nas.layers import lower, peak_activation_bytes, total_macs, total_params
+from nas.store.owners import this_process
+from nas.store.records import Sizes, StoredTrial
+from nas.store.store import Store
+from nas.trial import Metrics, Outcome, Proposal, Strategy, Trial, TrialState
+
+LEASE_SECONDS = 60.0  # after which another process may take over a study whose driver fell silent
+_HEARTBEAT_SECONDS = 10.0
+_RECORDED_PACKAGES = ("torch", "numpy", "optuna")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A trial as a listener hears of it; people know it as trial:`id`."""
+
+    id: int
+    trial: Trial
+    latency_ms: float
+
+
+class Listener(Protocol):
+    """Hears what happens in a study, to show it."""
+
+    def started(self, entry: Entry) -> None:
+        """A trial was given to a worker."""
+        ...
+
+    def reported(self, entry: Entry, epoch: int, metrics: Metrics) -> None:
+        """An epoch ended."""
+        ...
+
+    def ended(self, entry: Entry) -> None:
+        """A trial has its outcome; also called for the trials that were there when the study was resumed."""
+        ...
+
+    def tick(self) -> None:
+        """Called about once a second."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The device that the study's networks are for, as far as a study needs it."""
+
+    name: str
+    version: str  # of the latency model
+    latency_ms: Callable[[Architecture], float]
+
+
+class Study:
+    """The trials of one search, asked of `strategy` and recorded in `store`; a `nas.trial.TrialQueue`.
+
+    A study is opened by `Study.open`, which replays the recorded trials to a fresh strategy: the strategy is a
+    function of its seed and of the outcomes in their order, so its next proposal is what it would have been.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a study joins
+        self, name: str, *, store: Store, strategy: Strategy, target: Target, trials: int, seed: int, listener: Listener
+    ) -> None:
+        self.name = name
+        self._store, self._strategy, self._target = store, strategy, target
+        self._trials, self._seed, self._listener = trials, seed, listener
+        self._owner = this_process()
+        self._beat = time.monotonic()
+        self._versions = software_versions()
+        self._asked = 0
+        self._told = 0
+        self._waiting: deque[Trial] = deque()
+        self._ids: dict[int, int] = {}  # by number
+
+    # Life
+
+    def __enter__(self) -> "Study":
+        """Claim the study, requeue what a dead driver left behind, and replay.
+
+        Raises:
+            StudyError: another process drives it, or the replay takes another way than the record.
+        """
+        self._store.claim(self.name, self._owner, LEASE_SECONDS)
+        try:
+            self._requeue_orphans()
+            self._replay(self._store.trials(self.name))
+        except BaseException:
+            self._store.release(self.name, self._owner)
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Put what still runs back into the queue and give the study up."""
+        self._requeue_orphans()
+        self._store.release(self.name, self._owner)
+
+    def _requeue_orphans(self) -> None:
+        """What runs while nobody drives the study lost its driver, not its worker; the trial is not to blame."""
+        for stored in self._store.trials(self.name, states=[TrialState.RUNNING]):
+            self._store.postpone(self.name, stored.trial.number)
+
+    def _replay(self, recorded: list[StoredTrial]) -> None:
+        self._ids = {stored.trial.number: stored.id for stored in recorded}
+        outcomes = sorted((s for s in recorded if s.trial.told is not None), key=_told)
+        for stored in recorded:
+            self._tell_until(stored.trial.asked_after, outcomes)
+            proposal = self._strategy.ask()
+            if proposal != stored.trial.proposal:
+                raise StudyError(
+                    f"study {self.name!r}: trial {stored.trial.number} would now be another network; the search space, "
+                    f"the latency table or the version of nas has changed since. Begin a new study (--study NAME)"
+                )
+            self._asked += 1
+        self._tell_until(len(outcomes), outcomes)
+        self._waiting.extend(s.trial for s in recorded if s.trial.state is TrialState.WAITING)
+
+    def _tell_until(self, count: int, outcomes: list[StoredTrial]) -> None:
+        for stored in outcomes[self._told : count]:
+            self._strategy.tell(stored.trial)
+            self._listener.ended(self._entry(stored.trial))
+        self._told = max(self._told, count)
+
+    # What the executor calls
+
+    def ask(self) -> Trial | None:
+        """The next trial, recorded as RUNNING: one that waits for another worker first, then a new proposal."""
+        if self._waiting:
+            trial = replace(self._waiting.popleft(), state=TrialState.RUNNING)
+            self._store.start(self.name, trial.number)
+        else:
+            proposal = self._strategy.ask() if self._asked < self._trials else None
+            if proposal is None:
+                return None
+            trial = self._record(proposal)
+        self._listener.started(self._entry(trial))
+        return trial
+
+    def _record(self, proposal: Proposal) -> Trial:
+        trial = Trial(
+            number=self._asked,
+            proposal=proposal,
+            asked_after=self._told,
+            state=TrialState.RUNNING,
+            seed=Random(f"{self._seed}/{self._asked}").getrandbits(31),
+        )
+        network, target = proposal.architecture, self._target
+        self._ids[trial.number] = self._store.add_trial(
+            self.name, trial, sizes(network), target.latency_ms(network), target.name, target.version, self._versions
+        )
+        self._asked += 1
+        return trial
+
+    def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
+        """Record one epoch; no trial is stopped early yet."""
+        self._store.report(self.name, trial.number, epoch, metrics)
+        self._listener.reported(self._entry(trial), epoch, metrics)
+        return False
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """Record the outcome durably, then let the strategy hear it."""
+        self._store.finish(self.name, trial.number, outcome, self._told)
+        self._hear(replace(trial, state=outcome.state, outcome=outcome, told=self._told))
+
+    def lost(self, trial: Trial, reason: str) -> None:
+        """Queue the trial of a dead worker again; after three losses it has failed."""
+        if self._store.requeue(self.name, trial.number, reason) is TrialState.WAITING:
+            self._waiting.append(replace(trial, state=TrialState.WAITING))
+            return
+        failed = Outcome(error=reason)
+        self._hear(replace(trial, state=TrialState.FAILED, outcome=failed, told=self._told))
+
+    def _hear(self, trial: Trial) -> None:
+        self._told += 1
+        self._strategy.tell(trial)
+        self._listener.ended(self._entry(trial))
+
+    def _entry(self, trial: Trial) -> Entry:
+        return Entry(self._ids[trial.number], trial, self._target.latency_ms(trial.proposal.architecture))
+
+    def idle(self) -> None:
+        """Prolong the lease now and then."""
+        self._listener.tick()
+        if time.monotonic() - self._beat > _HEARTBEAT_SECONDS:
+            self._store.heartbeat(self.name, self._owner, LEASE_SECONDS)
+            self._beat = time.monotonic()
+
+
+def sizes(architecture: Architecture) -> Sizes:
+    """What the network costs on every device."""
+    layers = lower(architecture)
+    return Sizes(total_params(layers), total_macs(layers), peak_activation_bytes(layers))
+
+
+def software_versions() -> Mapping[str, str]:
+    """Versions that a trial's result may depend on; nothing is imported for them."""
+    found = {"nas": __version__, "python": python_version()}
+    for package in _RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _told(stored: StoredTrial) -> int:
+    assert stored.trial.told is not None
+    return stored.trial.told

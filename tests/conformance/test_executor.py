@@ -1,0 +1,117 @@
+"""What every executor does: each trial once, failures as values, lost workers' trials again."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nas.errors import StudyError
+from nas.executors.local import LocalExecutor
+from nas.layers import lower, total_macs
+from nas.reward import make_reward
+from nas.space import load_space
+from nas.strategies.problem import Problem
+from nas.strategies.registry import make_strategy
+from nas.trial import Trial, TrialState
+from tests.executor_helpers import Dying, Failing, Instant, formula
+
+EXECUTORS = {"one local worker": LocalExecutor(1), "three local workers": LocalExecutor(3)}
+ROOT = Path(__file__).parents[2]
+
+
+class Queue:
+    """Hands out `count` trials and keeps what it hears."""
+
+    def __init__(self, count, stop_at=None):
+        space = load_space("mobilenet_v2")
+        problem = Problem(space, lambda a: total_macs(lower(a)) / 1e6, 600.0, make_reward("hard", 600.0))
+        strategy = make_strategy("random", problem, seed=1, trials=count)
+        self.waiting = [Trial(number, strategy.ask(), 0, TrialState.RUNNING) for number in range(count)]
+        self.stop_at = stop_at
+        self.outcomes, self.reports, self.losses = {}, [], []
+
+    def ask(self):
+        return self.waiting.pop(0) if self.waiting else None
+
+    def report(self, trial, epoch, metrics):
+        self.reports.append((trial.number, epoch))
+        return trial.number == self.stop_at
+
+    def tell(self, trial, outcome):
+        assert trial.number not in self.outcomes
+        self.outcomes[trial.number] = (outcome, formula(trial))
+
+    def lost(self, trial, reason):
+        self.losses.append((trial.number, reason))
+        if len(self.losses) < 20:
+            self.waiting.append(trial)
+
+    def idle(self): ...
+
+
+@pytest.fixture(params=EXECUTORS)
+def executor(request):
+    return EXECUTORS[request.param]
+
+
+def test_every_trial_is_evaluated_once_and_every_epoch_reported(executor):
+    queue = Queue(7)
+    executor.run(queue, Instant())
+    assert sorted(queue.outcomes) == list(range(7))
+    assert all(outcome.metrics["accuracy"] == expected for outcome, expected in queue.outcomes.values())
+    assert sorted(queue.reports) == [(number, epoch) for number in range(7) for epoch in (1, 2)]
+
+
+def test_an_exception_is_an_outcome_and_the_others_go_on(executor):
+    queue = Queue(4)
+    executor.run(queue, Failing())
+    errors = {number: outcome.error for number, (outcome, _) in queue.outcomes.items()}
+    assert errors == {0: None, 1: "ValueError: no luck with 1", 2: None, 3: "ValueError: no luck with 3"}
+
+
+def test_a_trial_stops_when_its_report_is_answered_with_stop(executor):
+    queue = Queue(3, stop_at=1)
+    executor.run(queue, Instant())
+    assert {number: outcome.state for number, (outcome, _) in queue.outcomes.items()} == {
+        0: TrialState.COMPLETE,
+        1: TrialState.STOPPED,
+        2: TrialState.COMPLETE,
+    }
+
+
+def test_the_trial_of_a_killed_worker_is_told_as_lost_and_can_be_done_again(executor, tmp_path):
+    queue = Queue(4)
+    executor.run(queue, Dying(tmp_path, number=2, times=2))
+    assert sorted(queue.outcomes) == [0, 1, 2, 3]
+    assert [number for number, _ in queue.losses] == [2, 2]
+    assert all("killed by SIGKILL" in reason for _, reason in queue.losses)
+
+
+def test_workers_that_only_die_end_the_search(executor, tmp_path):
+    queue = Queue(1)
+    with pytest.raises(StudyError, match="workers in a row died"):
+        executor.run(queue, Dying(tmp_path, number=0, times=10**6))
+
+
+ORPHANS = """
+from tests.conformance.test_executor import Queue
+from tests.executor_helpers import Instant
+from nas.executors.local import LocalExecutor
+if __name__ == "__main__":
+    import pathlib, sys
+    LocalExecutor(2).run(Queue(2), Instant(pathlib.Path(sys.argv[1]), seconds=4))
+"""
+
+
+def test_workers_do_not_outlive_a_killed_search(tmp_path):
+    log = tmp_path / "log"
+    script = tmp_path / "orphans.py"
+    script.write_text(ORPHANS)
+    search = subprocess.Popen([sys.executable, str(script), str(log)], cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
+    time.sleep(3)
+    search.kill()
+    search.wait()
+    time.sleep(5)
+    assert not log.exists()

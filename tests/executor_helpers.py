@@ -1,0 +1,62 @@
+"""Evaluators for tests of executors and studies; picklable, so in a module of their own. They judge by a formula."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.layers import lower, total_macs
+from nas.trial import Outcome, Report, Trial
+
+
+def formula(trial: Trial) -> float:
+    """A number from 0 to 1 that grows with the network."""
+    macs = total_macs(lower(trial.proposal.architecture))
+    return macs / (macs + 1e8)
+
+
+@dataclass(frozen=True)
+class Instant:
+    """Reports two epochs and ends; writes one line per evaluation to `log`."""
+
+    log: Path | None = None
+    seconds: float = 0.0
+
+    def evaluate(self, trial: Trial, report: Report) -> Outcome:
+        accuracy = formula(trial)
+        for epoch in (1, 2):
+            time.sleep(self.seconds / 2)
+            if report(epoch, {"accuracy": accuracy * epoch / 2}):
+                return Outcome({"accuracy": accuracy * epoch / 2}, stopped=True)
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write(f"{trial.number}\n")
+        return Outcome({"accuracy": accuracy})
+
+
+@dataclass(frozen=True)
+class Failing:
+    """Raises at odd trials."""
+
+    def evaluate(self, trial: Trial, report: Report) -> Outcome:
+        if trial.number % 2:
+            raise ValueError(f"no luck with {trial.number}")
+        return Outcome({"accuracy": formula(trial)})
+
+
+@dataclass(frozen=True)
+class Dying:
+    """Its process is killed `times` times in trial `number`, as by the kernel when memory runs out."""
+
+    folder: Path
+    number: int
+    times: int
+
+    def evaluate(self, trial: Trial, report: Report) -> Outcome:
+        if trial.number == self.number:
+            marks = len(list(self.folder.glob("death-*")))
+            if marks < self.times:
+                (self.folder / f"death-{marks}").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return Outcome({"accuracy": formula(trial)})

@@ -1,0 +1,178 @@
+"""The command line: what people see, what scripts read, and one clear line for every mistake."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from nas.cli.main import main
+from nas.cli.options import parse_budget, parse_bytes, parse_count
+from nas.errors import BudgetError
+from nas.space import load_reference
+
+
+@pytest.fixture
+def nas(monkeypatch, capsys, tmp_path):
+    """Run a command in an empty folder; returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, args)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        return caught.value.code, captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(("text", "ms"), [("60ms", 60), ("0.5 ms", 0.5), ("1s", 1000), ("750us", 0.75), (".5ms", 0.5)])
+def test_budgets_have_units(text, ms):
+    assert parse_budget(text) == pytest.approx(ms)
+
+
+@pytest.mark.parametrize("text", ["60", "0ms", "-3ms", "ms", "60 min", "sixty", "", "nanms", "1e3ms", "inf"])
+def test_a_budget_without_unit_or_not_positive_is_refused(text):
+    with pytest.raises(BudgetError, match="such as 60ms"):
+        parse_budget(text)
+
+
+def test_limits_are_read_with_their_units():
+    assert parse_count("4M") == 4_000_000
+    assert parse_count("900k") == 900_000
+    assert parse_bytes("2MB") == 2_000_000
+    with pytest.raises(BudgetError):
+        parse_bytes("2")
+
+
+def test_show_prints_the_network_and_its_json_has_the_documented_keys(nas):
+    code, out, _ = nas("show", "mobilenet_v3_large")
+    assert code == 0
+    assert "5,483,032" in out
+    assert "216.6 M" in out
+    assert "top-1 75.2 %" in out
+    code, out, _ = nas("show", "mobilenet_v2", "--json")
+    record = json.loads(out)
+    assert list(record) == [
+        "name", "id", "resolution", "params", "macs", "peak_activation_bytes", "latency", "published",
+    ]  # fmt: skip
+    assert record["params"] == 3_504_872
+    assert list(record["latency"]) == ["target", "ms", "low_ms", "high_ms"]
+    assert record["latency"]["target"] == "pixel1"
+    assert record["latency"]["low_ms"] < record["latency"]["ms"] < record["latency"]["high_ms"]
+
+
+def test_a_network_can_come_from_a_json_file(nas, tmp_path):
+    (tmp_path / "mine.json").write_text(load_reference("mnasnet_a1").to_json())
+    code, out, _ = nas("show", "mine.json", "--json")
+    assert code == 0
+    assert json.loads(out)["id"] == load_reference("mnasnet_a1").id
+
+
+def test_latency_estimate_lists_every_network_and_target(nas):
+    code, out, _ = nas("latency", "estimate", "mobilenet_v2", "mnasnet_a1", "--target", "pixel", "--json")
+    assert code == 0
+    records = json.loads(out)
+    assert [record["architecture"] for record in records] == ["mobilenet_v2", "mnasnet_a1"]
+    assert list(records[0]) == ["architecture", "target", "ms", "low_ms", "high_ms"]
+
+
+def test_latency_list_names_pixel1_and_its_alias(nas):
+    code, out, _ = nas("latency", "list", "--json")
+    assert code == 0
+    pixel = next(record for record in json.loads(out) if record["target"] == "pixel1")
+    assert "pixel" in pixel["aliases"]
+    assert pixel["error"]["mape"] > 0
+
+
+def test_space_commands_speak_json(nas):
+    _, out, _ = nas("space", "list", "--json")
+    assert {space["name"] for space in json.loads(out)["spaces"]} == {
+        "mnasnet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3",
+    }  # fmt: skip
+    _, out, _ = nas("space", "show", "mobilenet_v1", "--json")
+    assert [gene["name"] for gene in json.loads(out)["genes"]] == ["resolution", "width"]
+    _, out, _ = nas("space", "sample", "mnasnet", "-n", "2", "--seed", "7", "--json")
+    assert len(json.loads(out)) == 2
+    _, again, _ = nas("space", "sample", "mnasnet", "-n", "2", "--seed", "7", "--json")
+    assert again == out
+
+
+def test_an_empty_database_has_an_empty_front(nas):
+    assert nas("pareto", "--json")[:2] == (0, "[]\n")
+    code, out, err = nas("pareto")
+    assert (code, out) == (0, "")
+    assert "no finished trial" in err
+
+
+MISTAKES = {
+    "no budget": (("search",), "Missing option '--budget'"),
+    "budget without unit": (("search", "--budget", "60"), "--budget: '60' is not a duration above zero with its unit"),
+    "budget of nothing": (("search", "--budget", "0ms"), "--budget: '0ms' is not"),
+    "unknown target": (("search", "--budget", "60ms", "--target", "nokia"), "unknown target 'nokia'; expected one of"),
+    "unknown space": (("search", "--budget", "60ms", "--space", "nasnet"), "unknown space 'nasnet'; expected one of"),
+    "unknown strategy": (
+        ("search", "--budget", "60ms", "--data", "digits", "--strategy", "luck"),
+        "unknown strategy 'luck'; expected one of random",
+    ),
+    "unknown reward": (("search", "--budget", "60ms", "--data", "digits", "--reward", "fame"), "unknown reward 'fame'"),
+    "unknown data": (("search", "--budget", "60ms", "--data", "mnist"), "unknown data 'mnist'; expected cifar10"),
+    "unreachable budget": (
+        ("search", "--budget", "1ms", "--data", "digits"),
+        "no network of space mobilenet_v3 meets 1 ms on pixel1; the fastest found takes",
+    ),
+    "absent folder": (("search", "--budget", "60ms", "--data", "imagefolder:nowhere"), "nowhere"),
+    "unknown network": (("show", "resnet50"), "unknown network 'resnet50'; expected trial:ID, a JSON file, or one of"),
+    "unknown trial": (("show", "trial:99"), "there is no trial 99"),
+    "trial that is no number": (("trials", "show", "trial:best"), "expected trial:ID"),
+    "absent file": (("show", "absent.json"), "absent.json: No such file"),
+    "unknown study": (("pareto", "nothing"), "no study 'nothing'"),
+    "limit without unit": (("pareto", "--max-memory", "2"), "--max-memory: '2' is not a size"),
+    "unknown op": (("show", "op.json"), "op must be one of conv, sepconv"),
+    "hostile space": (("space", "show", "hostile.yaml"), "not plain YAML"),
+    "corrupt database": (("trials", "list", "--store", "sqlite:///corrupt.db"), "corrupt.db"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_one_clear_line(nas, tmp_path, case):
+    (tmp_path / "op.json").write_text('{"resolution": 32, "blocks": [{"op": "transformer"}]}')
+    (tmp_path / "hostile.yaml").write_text("name: !!python/object/apply:os.system ['touch owned']\n")
+    (tmp_path / "corrupt.db").write_bytes(b"no database at all" * 100)
+    args, message = MISTAKES[case]
+    code, out, err = nas(*args)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+    if case != "no budget":  # click's own usage help has three lines
+        assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_foreign_database_is_left_alone(nas, tmp_path):
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("create table trials (verdict text)")
+    code, _, err = nas("trials", "list", "--store", "sqlite:///other.db")
+    assert code == 2
+    assert "other.db" in err
+
+
+HELP = """
+import sys
+from nas.cli.main import main
+sys.argv = ["nas", "--help"]
+try:
+    main()
+except SystemExit:
+    heavy = ("torch", "optuna", "sqlalchemy", "matplotlib", "onnxruntime", "sklearn", "rich", "numpy")
+    print("imported:", *(name for name in heavy if name in sys.modules))
+"""
+
+
+def test_help_needs_none_of_the_heavy_packages():
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+    assert "search" in done.stdout
+    assert done.stdout.splitlines()[-1] == "imported:"

@@ -1,0 +1,162 @@
+"""Studies: what is recorded, and that a stopped study goes on as the unbroken one would have."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nas.errors import StudyError
+from nas.layers import lower, total_macs
+from nas.reward import make_reward
+from nas.space import load_space
+from nas.store.store import Store
+from nas.strategies.problem import Problem
+from nas.strategies.registry import make_strategy
+from nas.study import Study, Target
+from nas.trial import Outcome, TrialState
+from tests.executor_helpers import formula
+
+SPACE = load_space("mobilenet_v2").with_num_classes(10)
+BUDGET_MS = 300.0
+
+
+def latency_ms(architecture):
+    return total_macs(lower(architecture)) / 1e6
+
+
+class Silent:
+    def started(self, entry): ...
+    def reported(self, entry, epoch, metrics): ...
+    def ended(self, entry): ...
+    def tick(self): ...
+
+
+def open_study(store, *, name="s", strategy="evolution", trials=12, seed=3):
+    if store.study(name) is None:
+        store.create_study(name, {})
+    problem = Problem(SPACE, latency_ms, BUDGET_MS, make_reward("hard", BUDGET_MS))
+    return Study(
+        name,
+        store=store,
+        strategy=make_strategy(strategy, problem, seed=seed, trials=12),
+        target=Target("macs", "1", latency_ms),
+        trials=trials,
+        seed=seed,
+        listener=Silent(),
+    )
+
+
+def drive(study, rng, workers, stop_after=None):
+    """Run trials that finish in random order; leaves what runs unfinished after `stop_after` outcomes."""
+    running, told = [], 0
+    while told != stop_after:
+        while len(running) < workers and (trial := study.ask()) is not None:
+            running.append(trial)
+        if not running:
+            return
+        trial = running.pop(rng.randrange(len(running)))
+        study.tell(trial, Outcome({"accuracy": formula(trial)}))
+        told += 1
+
+
+def record(store):
+    return [(s.trial.number, s.trial.proposal.architecture.id, s.trial.seed) for s in store.trials("s")]
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "trials.db") as store:
+        yield store
+
+
+def test_a_study_records_every_trial_with_its_latency_and_sizes(store):
+    with open_study(store) as study:
+        drive(study, Random(0), workers=1)
+    recorded = store.trials("s")
+    assert [s.trial.number for s in recorded] == list(range(12))
+    for s in recorded:
+        assert s.trial.state is TrialState.COMPLETE
+        assert s.trial.accuracy == formula(s.trial)
+        assert s.latency_ms == latency_ms(s.trial.proposal.architecture) <= BUDGET_MS
+        assert s.macs == total_macs(lower(s.trial.proposal.architecture))
+        assert s.versions["nas"]
+
+
+@pytest.mark.parametrize("strategy", ["random", "evolution", "tpe", "nsga2", "controller"])
+def test_a_study_stopped_after_any_outcome_goes_on_as_the_unbroken_one(tmp_path, strategy):
+    with Store.open(tmp_path / "whole.db") as whole:
+        with open_study(whole, strategy=strategy) as study:
+            drive(study, Random(0), workers=1)
+        expected = record(whole)
+    for stop in (1, 5, 11):
+        with Store.open(tmp_path / f"{stop}.db") as broken:
+            with open_study(broken, strategy=strategy) as study:
+                drive(study, Random(0), workers=1, stop_after=stop)
+            with open_study(broken, strategy=strategy) as study:
+                drive(study, Random(0), workers=1)
+            assert record(broken) == expected
+
+
+@given(stop=st.integers(0, 11), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=25)
+def test_with_three_workers_what_ran_is_queued_again_and_nothing_is_proposed_twice(tmp_path_factory, stop, seed):
+    with Store.open(tmp_path_factory.mktemp("study") / "trials.db") as store:
+        with open_study(store) as study:
+            drive(study, Random(seed), workers=3, stop_after=stop)
+        before = record(store)
+        assert store.study_summary("s")[TrialState.RUNNING] == 0
+        with open_study(store) as study:
+            drive(study, Random(seed + 1), workers=3)
+        after = record(store)
+        assert after[: len(before)] == before
+        assert len({architecture for _, architecture, _ in after}) == len(after) == 12
+        assert store.study_summary("s")[TrialState.COMPLETE] == 12
+
+
+def test_more_trials_can_be_asked_of_a_finished_study(store):
+    with open_study(store, trials=5) as study:
+        drive(study, Random(0), workers=1)
+    with open_study(store, trials=20) as study:
+        drive(study, Random(0), workers=1)
+    assert store.study_summary("s")[TrialState.COMPLETE] == 20
+
+
+def test_a_driver_that_dies_again_and_again_never_fails_a_trial(store):
+    for _ in range(5):
+        with open_study(store, trials=1) as study:
+            assert study.ask().number == 0
+    with open_study(store, trials=1) as study:
+        drive(study, Random(0), workers=1)
+    assert store.study_summary("s")[TrialState.COMPLETE] == 1
+    assert store.trials("s")[0].lost == 0
+
+
+def test_a_trial_whose_worker_dies_three_times_has_failed_with_the_reason(store):
+    with open_study(store, trials=2) as study:
+        for _ in range(3):
+            trial = study.ask()
+            assert trial.number == 0
+            study.lost(trial, "worker process 7 died (killed by SIGKILL)")
+        drive(study, Random(0), workers=1)
+    failed, complete = store.trials("s")
+    assert failed.trial.state is TrialState.FAILED
+    assert "SIGKILL" in failed.trial.outcome.error
+    assert complete.trial.state is TrialState.COMPLETE
+    with open_study(store, trials=4) as study:
+        drive(study, Random(0), workers=1)
+    assert store.study_summary("s")[TrialState.COMPLETE] == 3
+
+
+def test_a_study_whose_decisions_changed_says_so_instead_of_going_on(store):
+    with open_study(store, seed=3) as study:
+        drive(study, Random(0), workers=1, stop_after=3)
+    with pytest.raises(StudyError, match="trial 0 would now be another network"), open_study(store, seed=4):
+        pass
+
+
+def test_a_study_that_another_process_drives_is_refused(store):
+    store.create_study("s", {})
+    store.claim("s", "elsewhere:1:1", 60)
+    with pytest.raises(StudyError, match="driven by process 1 on elsewhere"), open_study(store):
+        pass
