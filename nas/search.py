@@ -18,7 +18,7 @@ from nas.store.store import Store, StoredTrial, StudyRecord
 from nas.strategies.problem import Problem
 from nas.strategies.registry import make_strategy
 from nas.study import Listener, Study, Target
-from nas.training.data import describe_data
+from nas.training.data import describe_data, load_data
 from nas.training.loop import Recipe
 from nas.trial import TrialState
 
@@ -127,6 +127,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         seed=settings.seed,
         listener=listener,
     )
+    load_data(settings.data, resolution=settings.proxy.resolution)  # a download or a broken folder shows before work
     with study:
         LocalExecutor(workers).run(study, _evaluator(settings, RUNS / name, threads))
     return result(store, name, settings.budget_ms)

@@ -97,10 +97,15 @@ class Strategy(Protocol):
 
 
 class Evaluator(Protocol):
-    """Judges one network. Picklable; runs in a worker; exceptions become failed trials."""
+    """Judges one network. Picklable; runs in a worker; its exceptions become failed trials."""
 
     def evaluate(self, trial: Trial, report: Report) -> Outcome:
-        """Train and measure; call `report` after each epoch and stop early when it returns True."""
+        """Train and measure; call `report` after each epoch and stop early when it returns True.
+
+        Raises:
+            NasError: no trial can be judged until the user has mended something (a full disk, absent data): the
+                search ends, and this trial waits for the next.
+        """
         ...
 
 

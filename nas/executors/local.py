@@ -15,6 +15,7 @@ from typing import Literal, final
 
 from nas.errors import NasError, StudyError
 from nas.trial import Evaluator, Metrics, Outcome, Trial, TrialQueue
+from nas.trial import Report as Reporter
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads in an unknown state
 _POLL_SECONDS = 1.0
@@ -23,6 +24,7 @@ _DEATHS = 3  # workers in a row that may die without having finished a trial, fo
 
 Report = tuple[Literal["report"], int, Metrics]
 Ended = tuple[Literal["ended"], Outcome]
+Stuck = tuple[Literal["stuck"], NasError]
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class LocalExecutor:
         """Run all trials of `queue`; fills `nas.trial.Executor`.
 
         Raises:
+            NasError: what an evaluator raised, such as a full disk; its trial is neither told nor lost.
             StudyError: workers die again and again without finishing a trial.
         """
         with _pool() as pool:
@@ -102,7 +105,7 @@ def _listen(worker: _Worker, queue: TrialQueue) -> bool:
     """Take one message of the worker; False if it is dead."""
     assert worker.trial is not None
     try:
-        message: Report | Ended = worker.pipe.recv()
+        message: Report | Ended | Stuck = worker.pipe.recv()
     except (EOFError, OSError):
         trial, worker.trial = worker.trial, None
         queue.lost(trial, _epitaph(worker))
@@ -115,6 +118,8 @@ def _listen(worker: _Worker, queue: TrialQueue) -> bool:
         case ("ended", outcome):
             trial, worker.trial = worker.trial, None
             queue.tell(trial, outcome)
+        case ("stuck", error):
+            raise error
     return True
 
 
@@ -157,22 +162,22 @@ def _work(pipe: Connection, evaluator: Evaluator) -> None:
             trial = pipe.recv()
         except (EOFError, OSError):
             return
-        outcome = _evaluate(evaluator, trial, report)
+        message = _evaluate(evaluator, trial, report)
         try:
-            pipe.send(("ended", outcome))
+            pipe.send(message)
         except OSError:
             return
 
 
-def _evaluate(evaluator: Evaluator, trial: Trial, report) -> Outcome:  # type: ignore[no-untyped-def]
-    """The outcome, an exception included: a search outlives any trial."""
+def _evaluate(evaluator: Evaluator, trial: Trial, report: Reporter) -> Ended | Stuck:
+    """The outcome, an exception included: a search outlives any trial, but not what the user has to mend."""
     try:
-        return evaluator.evaluate(trial, report)
+        return "ended", evaluator.evaluate(trial, report)
     except NasError as error:
-        return Outcome(error=str(error))
+        return "stuck", error
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        return Outcome(error=f"{type(error).__name__}: {error}")
+        return "ended", Outcome(error=f"{type(error).__name__}: {error}")
 
 
 def _end_with_parent() -> None:

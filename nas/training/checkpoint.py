@@ -95,7 +95,9 @@ def _write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) 
             os.fsync(file.fileno())
         scratch.replace(path)
     except OSError as error:
-        raise NasError(f"{path}: weights not saved: {error.strerror}") from None
+        raise NasError(
+            f"{path}: weights not saved: {error.strerror}; mend that and run the same command again"
+        ) from None
     finally:
         with suppress(OSError):
             scratch.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.errors import StudyError
+from nas.errors import NasError, StudyError
 from nas.executors.local import LocalExecutor
 from nas.layers import lower, total_macs
 from nas.reward import make_reward
@@ -15,7 +15,7 @@ from nas.space import load_space
 from nas.strategies.problem import Problem
 from nas.strategies.registry import make_strategy
 from nas.trial import Trial, TrialState
-from tests.executor_helpers import Dying, Failing, Instant, formula
+from tests.executor_helpers import Dying, Failing, Instant, Stuck, formula
 
 EXECUTORS = {"one local worker": LocalExecutor(1), "three local workers": LocalExecutor(3)}
 ROOT = Path(__file__).parents[2]
@@ -69,6 +69,14 @@ def test_an_exception_is_an_outcome_and_the_others_go_on(executor):
     executor.run(queue, Failing())
     errors = {number: outcome.error for number, (outcome, _) in queue.outcomes.items()}
     assert errors == {0: None, 1: "ValueError: no luck with 1", 2: None, 3: "ValueError: no luck with 3"}
+
+
+def test_what_the_user_has_to_mend_ends_the_search_and_the_trial_is_not_told(executor):
+    queue = Queue(4)
+    with pytest.raises(NasError, match="No space left on device"):
+        executor.run(queue, Stuck(2))
+    assert 2 not in queue.outcomes
+    assert queue.losses == []
 
 
 def test_a_trial_stops_when_its_report_is_answered_with_stop(executor):

@@ -174,3 +174,17 @@ def test_two_searches_of_one_study_at_once_the_second_says_who_has_it(tmp_path):
     assert f"driven by process {first.pid}" in err
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
+
+
+def test_weights_that_cannot_be_saved_end_the_search_in_one_line_and_no_trial_is_lost(tmp_path):
+    command = (*SEARCH, "--trials", "2", "--workers", "1", "--study", "blocked")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/blocked").write_text("where the folder of the weights has to be")
+    process = start(tmp_path, *command)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "weights not saved" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert states(tmp_path) == {TrialState.WAITING: 1}
+    (tmp_path / "runs/blocked").unlink()
+    assert json.loads(finish(tmp_path, *command, "--json"))["trials"]["complete"] == 2

@@ -1,0 +1,136 @@
+"""The documents say what the code does: computed tables, keys of space files, examples, and JSON formats."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nas.architecture import Architecture, ConvBlock, PoolBlock
+from nas.cli.main import nas
+from nas.cli.search import result_record
+from nas.errors import SpecError
+from nas.layers import lower
+from nas.search import result
+from nas.space import load_reference, load_space
+from nas.store.store import Store
+from nas.study import sizes, software_versions
+from nas.trial import Outcome, Proposal, Trial, TrialState
+from tests.reference_table import TABLES
+
+DOCS = Path(__file__).parents[1] / "docs"
+SPACES = (DOCS / "search_spaces.md").read_text(encoding="utf-8")
+EXAMPLES = {
+    command: json.loads(example)
+    for section in (DOCS / "json.md").read_text(encoding="utf-8").split("\n## ")
+    for command, example in re.findall(r"^`nas (.+?)`\n.*```json\n(.+?)```", section, re.DOTALL)
+}
+COMMANDS = {
+    "pareto --json": "pareto --json --store STORE",
+    "trials list --json": "trials list --json --store STORE",
+    "trials show TRIAL --json": "trials show trial:1 --json --store STORE",
+    "show ARCH --json": "show mobilenet_v3_large --json",
+    "latency estimate ARCH... --json": "latency estimate mobilenet_v2 --json",
+    "latency list --json": "latency list --json",
+    "space list --json": "space list --json",
+    "space show NAME --json": "space show mobilenet_v1 --json",
+    "space sample NAME --json": "space sample mobilenet_v1 --json",
+}
+METRICS = {"accuracy": 0.5, "loss": 1.0, "train_loss": 1.0, "train_seconds": 1.0, "images_per_second": 1.0}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_computed_tables_are_up_to_date(name):
+    """Where this fails, paste what `python -m tests.reference_table NAME` prints."""
+    (documented,) = re.findall(rf"<!-- {name}: [^\n]* -->\n(.*?)\n<!-- end -->", SPACES, re.DOTALL)
+    assert documented == TABLES[name]()
+
+
+@pytest.mark.parametrize(
+    ("heading", "wrong_file"),
+    [
+        ("## The file", "{wrong: 1}"),
+        ("### A stage", "{name: x, resolution: 32, head: {type: plain}, stages: [{wrong: 1}]}"),
+        ("### The head", "{name: x, resolution: 32, head: {wrong: 1}, stages: [{channels: 8}]}"),
+    ],
+)
+def test_every_key_of_a_space_file_is_documented(heading, wrong_file, tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text(wrong_file)
+    with pytest.raises(SpecError, match="unknown key 'wrong'") as caught:
+        load_space(path)
+    known = str(caught.value).partition("expected one of ")[2].split(", ")
+    section = SPACES.partition(f"{heading}\n")[2].partition("\n#")[0]
+    assert sorted(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == known
+
+
+def test_the_example_of_a_space_file_works(tmp_path):
+    (example,) = re.findall(r"```yaml\n(.+?)```", SPACES, re.DOTALL)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(example)
+    space = load_space(path)
+    assert "stages[2].layers[1].kernel" in [gene.name for gene in space.genes]
+    assert lower(space.decode((0,) * len(space.genes)))[-1].kind == "linear"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> str:
+    """A database with one finished trial, whose figures are made up."""
+    path = tmp_path_factory.mktemp("store") / "trials.db"
+    network = load_reference("mobilenet_v2")
+    trial = Trial(0, Proposal(network), asked_after=0, state=TrialState.RUNNING)
+    with Store.open(path) as opened:
+        opened.create_study("study", {})
+        opened.add_trial("study", trial, sizes(network), 64.0, "pixel1", "0", software_versions())
+        opened.report("study", 0, 1, METRICS)
+        opened.finish("study", 0, Outcome(METRICS), told=0)
+    return f"sqlite:///{path}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_json_of_a_command_has_the_documented_form(command, store):
+    arguments = COMMANDS[command].replace("STORE", store)
+    assert_same_form(output(arguments), EXAMPLES[command])
+
+
+def test_the_json_of_a_search_has_the_documented_form(store):
+    with Store.open(store) as opened:
+        found = result_record(result(opened, "study", budget_ms=100))
+    assert_same_form(found, EXAMPLES["search --json"])
+
+
+def test_the_json_of_a_training_has_the_documented_form(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = Architecture(32, (ConvBlock(8, 3, 2, "relu"), PoolBlock()))
+    Path("tiny.json").write_text(network.to_json())
+    arguments = "train tiny.json --data digits --epochs 1 --resolution 16 --json"
+    assert_same_form(output(arguments), EXAMPLES["train ARCH --json"])
+
+
+def test_every_documented_command_is_tested():
+    assert EXAMPLES.keys() == {*COMMANDS, "search --json", "train ARCH --json"}
+
+
+def output(arguments: str):
+    return json.loads(CliRunner().invoke(nas, arguments.split(), catch_exceptions=False).stdout)
+
+
+def assert_same_form(found: object, example: object, place: str = "") -> None:
+    """The same keys in the same order and the same types; of lists the first members. Null has any type."""
+    match found, example:
+        case dict(), dict() if place.endswith((".versions", ".latency_ms")):  # keyed by names
+            assert found, place
+        case dict(), dict():
+            assert list(found) == list(example), place
+            for key, value in found.items():
+                assert_same_form(value, example[key], f"{place}.{key}")
+        case [first, *_], [other, *_]:
+            assert_same_form(first, other, f"{place}[0]")
+        case (None, _) | (_, None):
+            pass
+        case int() | float(), int() | float():
+            assert isinstance(found, bool) == isinstance(example, bool), place
+        case _:
+            assert type(found) is type(example), place
+            assert not isinstance(found, list), f"{place} is empty"
