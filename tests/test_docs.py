@@ -108,8 +108,23 @@ def test_the_json_of_a_training_has_the_documented_form(tmp_path, monkeypatch):
     assert_same_form(output(arguments), EXAMPLES["train ARCH --json"])
 
 
+SMALL_SPACE = """
+name: small
+resolution: [16, 24, 32, 48]
+stages: [{op: conv, channels: [8, 16, 24, 32], stride: 2}]
+head: {type: plain}
+"""
+
+
+def test_the_json_of_a_measurement_has_the_documented_form(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path))
+    space = tmp_path / "small.yaml"
+    space.write_text(SMALL_SPACE)
+    assert_same_form(output(f"latency measure --space {space} --json"), EXAMPLES["latency measure --json"])
+
+
 def test_every_documented_command_is_tested():
-    assert EXAMPLES.keys() == {*COMMANDS, "search --json", "train ARCH --json"}
+    assert EXAMPLES.keys() == {*COMMANDS, "search --json", "train ARCH --json", "latency measure --json"}
 
 
 def output(arguments: str):

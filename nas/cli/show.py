@@ -69,6 +69,7 @@ def _published_record(entry: Published) -> dict[str, Any]:
         "madds_m": entry.madds_m,
         "params_m": entry.params_m,
         "latency_ms": dict(entry.latency_ms),
+        "note": entry.note,
     }
 
 
@@ -80,4 +81,5 @@ def _published_line(entry: Published) -> str:
         figures.insert(0, f"MAdds {entry.madds_m:g} M")
     if entry.top1 is not None:
         figures.insert(0, f"top-1 {entry.top1} %")
-    return f"{', '.join(figures)} ({entry.source})"
+    note = f"; {entry.note}" if entry.note else ""
+    return f"{', '.join(figures)} ({entry.source}{note})"

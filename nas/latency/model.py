@@ -72,7 +72,7 @@ class OpSumModel:
     def estimate(self, architecture: Architecture) -> Latency:
         """See `LatencyModel.estimate`."""
         ms = self.device.calibration(self.sum_ms(architecture))
-        return Latency(ms, ms * (1 - self.device.interval), ms * (1 + self.device.interval))
+        return Latency(ms, ms * max(0.0, 1 - self.device.interval), ms * (1 + self.device.interval))
 
     def sum_ms(self, architecture: Architecture) -> float:
         """Sum of the network's ops, before calibration.

@@ -22,10 +22,14 @@ SEARCH = (
 )  # fmt: skip
 
 
+# A shell's background job ignores Ctrl-C, and its children inherit that; this search is to hear it all the same.
+MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from nas.cli.main import main; main()"
+
+
 def start(folder, *args):
     """The command as a process of its own group, as a shell would start it."""
     return subprocess.Popen(
-        [sys.executable, "-c", "from nas.cli.main import main; main()", *args],
+        [sys.executable, "-c", MAIN, *args],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
