@@ -205,7 +205,7 @@ def _block_to_dict(block: Block) -> dict[str, Any]:
 
 def _block_from_dict(index: int, data: object) -> Block:
     place = f"blocks[{index}]"
-    if not isinstance(data, Mapping) or data.get("op") not in _BLOCKS:
+    if not isinstance(data, Mapping) or not isinstance(data.get("op"), str) or data["op"] not in _BLOCKS:
         raise ArchitectureError(f"{place}: op must be one of {', '.join(_BLOCKS)}")
     block = _BLOCKS[data["op"]]
     known = {f.name for f in fields(block)}

@@ -40,7 +40,8 @@ def plot_front(
     axes.set_ylabel("accuracy on held-out images, %")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    axes.margins(y=0.08)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     try:
         figure.savefig(path, dpi=160)
     except (OSError, ValueError) as error:
@@ -53,7 +54,7 @@ def _points(axes: Any, trials: Sequence[StoredTrial], **style: Any) -> None:
 
 def _label_best(axes: Any, best: StoredTrial) -> None:
     axes.annotate(
-        f"trial:{best.id}  {best.trial.accuracy:.1%}",
+        f"trial:{best.id}  {best.trial.accuracy:.2%}",
         (best.latency_ms, _percent(best)),
         xytext=(-6, 6),
         textcoords="offset points",

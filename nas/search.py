@@ -2,10 +2,10 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from nas.architecture import Architecture
 from nas.errors import StudyError
@@ -23,6 +23,7 @@ from nas.training.loop import Recipe
 from nas.trial import TrialState
 
 RUNS = Path("runs")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,13 @@ def proxy_training(
 class SearchSettings:
     """All that decides which networks a search tries and how it judges them; recorded with the study.
 
-    `trials` is not among its identity: the same search can be asked for more of them.
+    The same search can be asked for more `trials` later, but all its latencies come from one version of the table.
     """
 
     budget_ms: float
     proxy: ProxyTraining
-    target: str = "pixel1"
+    target: str
+    latency_version: str
     space: str = "mobilenet_v3"
     data: str = "cifar10"
     evaluator: str = "proxy"
@@ -77,8 +79,9 @@ class SearchSettings:
     @property
     def study_name(self) -> str:
         """A name that the same settings always give: readable, then a digest of all of them."""
-        digest = hashlib.sha256(json.dumps(_identity(asdict(self)), sort_keys=True).encode()).hexdigest()[:6]
-        return f"{self.target}-{self.budget_ms:g}ms-{Path(self.data.partition(':')[0]).name}-{digest}"
+        deciding = {key: value for key, value in asdict(self).items() if key not in ("trials", "latency_version")}
+        digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:6]
+        return f"{self.target}-{self.budget_ms:g}ms-{self.data.partition(':')[0]}-{digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +116,11 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         NasError: wrong settings, data that cannot be had, a full disk.
     """
     name = name or settings.study_name
+    record = _begun(store, name, settings)
     space = load_space(settings.space).with_num_classes(describe_data(settings.data).num_classes)
     target = Target(latency.target, latency.version, _Milliseconds(latency))
     strategy = make_strategy(
-        settings.strategy, _problem(settings, space, target), seed=settings.seed, trials=_planned(store, name, settings)
+        settings.strategy, _problem(settings, space, target), seed=settings.seed, trials=_planned(record, settings)
     )
     study = Study(
         name,
@@ -128,6 +132,8 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         listener=listener,
     )
     load_data(settings.data, resolution=settings.proxy.resolution)  # a download or a broken folder shows before work
+    if record is None:
+        store.create_study(name, asdict(settings))
     with study:
         LocalExecutor(workers).run(study, _evaluator(settings, RUNS / name, threads))
     return result(store, name, settings.budget_ms)
@@ -163,25 +169,34 @@ def _problem(settings: SearchSettings, space: SearchSpace, target: Target) -> Pr
     )
 
 
-def _planned(store: Store, name: str, settings: SearchSettings) -> int:
-    """Number of trials the study was begun with, by which its strategy is sized; creates the study if it is new.
+def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | None:
+    """The study's record if it was begun before, with these settings.
 
     Raises:
-        StudyError: it was begun with other settings.
+        StudyError: it was begun with other settings or another latency table, or its name is no name of a folder.
     """
-    record = store.study(name) or store.create_study(name, asdict(settings))
-    _require_same(record, _identity(asdict(settings)))
-    return int(record.settings["trials"])
+    if not _NAME.fullmatch(name):
+        raise StudyError(f"{name!r} cannot name a study; expected letters, digits, '.', '_' and '-'")
+    record = store.study(name)
+    if record is not None:
+        _require_same(record, settings)
+    return record
 
 
-def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key != "trials"}
+def _planned(record: StudyRecord | None, settings: SearchSettings) -> int:
+    """Number of trials the study was begun with, by which its strategy is sized."""
+    return settings.trials if record is None else int(record.settings["trials"])
 
 
-def _require_same(record: StudyRecord, wanted: Mapping[str, Any]) -> None:
-    begun = _identity(record.settings)
-    for key in sorted(begun.keys() | wanted.keys()):
-        if begun.get(key) != wanted.get(key):
+def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
+    begun, wanted = dict(record.settings), asdict(settings)
+    if begun.get("latency_version") != settings.latency_version:
+        raise StudyError(
+            f"study {record.name!r} was begun with another latency table of {settings.target} "
+            f"({begun.get('latency_version')}, now {settings.latency_version}); begin a new study with --study NAME"
+        )
+    for key in sorted(begun.keys() | wanted.keys() - {"trials"}):
+        if key != "trials" and begun.get(key) != wanted.get(key):
             raise StudyError(
                 f"study {record.name!r} was begun with {key}={begun.get(key)!r}, not {wanted.get(key)!r}; "
                 f"give the same options to go on with it, or another --study NAME"

@@ -75,7 +75,7 @@ class Study:
         self._store, self._strategy, self._target = store, strategy, target
         self._trials, self._seed, self._listener = trials, seed, listener
         self._owner = this_process()
-        self._beat = time.monotonic()
+        self._last_beat = time.monotonic()
         self._versions = software_versions()
         self._asked = 0
         self._told = 0
@@ -92,7 +92,7 @@ class Study:
         """
         self._store.claim(self.name, self._owner, LEASE_SECONDS)
         try:
-            self._requeue_orphans()
+            self._store.postpone(self.name)  # what runs while nobody drives the study has lost its driver
             self._replay(self._store.trials(self.name))
         except BaseException:
             self._store.release(self.name, self._owner)
@@ -100,14 +100,8 @@ class Study:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Put what still runs back into the queue and give the study up."""
-        self._requeue_orphans()
+        """Put what still runs back into the queue and give the study up, unless another process has taken it over."""
         self._store.release(self.name, self._owner)
-
-    def _requeue_orphans(self) -> None:
-        """What runs while nobody drives the study lost its driver, not its worker; the trial is not to blame."""
-        for stored in self._store.trials(self.name, states=[TrialState.RUNNING]):
-            self._store.postpone(self.name, stored.trial.number)
 
     def _replay(self, recorded: list[StoredTrial]) -> None:
         self._ids = {stored.trial.number: stored.id for stored in recorded}
@@ -118,9 +112,10 @@ class Study:
             if proposal != stored.trial.proposal:
                 raise StudyError(
                     f"study {self.name!r}: trial {stored.trial.number} would now be another network; the search space, "
-                    f"the latency table or the version of nas has changed since. Begin a new study (--study NAME)"
+                    f"the classes of the data or the version of nas changed since. Begin a new study (--study NAME)"
                 )
             self._asked += 1
+            self._beat()
         self._tell_until(len(outcomes), outcomes)
         self._waiting.extend(s.trial for s in recorded if s.trial.state is TrialState.WAITING)
 
@@ -190,9 +185,12 @@ class Study:
     def idle(self) -> None:
         """Prolong the lease now and then."""
         self._listener.tick()
-        if time.monotonic() - self._beat > _HEARTBEAT_SECONDS:
+        self._beat()
+
+    def _beat(self) -> None:
+        if time.monotonic() - self._last_beat > _HEARTBEAT_SECONDS:
             self._store.heartbeat(self.name, self._owner, LEASE_SECONDS)
-            self._beat = time.monotonic()
+            self._last_beat = time.monotonic()
 
 
 def sizes(architecture: Architecture) -> Sizes:

@@ -105,6 +105,7 @@ def test_impossible_networks_are_refused(blocks, message):
         ({"resolution": True}, "resolution is True"),
         ({"colour": 1}, "unknown key 'colour'"),
         ({"blocks": 3}, "blocks is not a list"),
+        ({"blocks": [{"op": []}]}, r"blocks\[0\]: op must be one of"),
         ({"blocks": [{"op": "conv2"}]}, r"blocks\[0\]: op must be one of"),
         ({"blocks": [{"op": "conv", "channels": 3}]}, r"blocks\[0\]: missing act, kernel, stride"),
         ({"bn_eps": 2.0}, "bn_eps is 2.0"),

@@ -1,6 +1,7 @@
 """The command line: what people see, what scripts read, and one clear line for every mistake."""
 
 import json
+import math
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from nas.cli.main import main
 from nas.cli.options import parse_budget, parse_bytes, parse_count
 from nas.errors import BudgetError
 from nas.space import load_reference
+from nas.store.store import Store
+from nas.study import sizes
+from nas.trial import Outcome, Proposal, Trial, TrialState
 
 
 @pytest.fixture
@@ -123,16 +127,25 @@ MISTAKES = {
         ("search", "--budget", "1ms", "--data", "digits"),
         "no network of space mobilenet_v3 meets 1 ms on pixel1; the fastest found takes",
     ),
-    "absent folder": (("search", "--budget", "60ms", "--data", "imagefolder:nowhere"), "nowhere"),
+    "absent folder": (("search", "--budget", "60ms", "--data", "imagefolder:nowhere"), "nowhere: no such folder"),
     "unknown network": (("show", "resnet50"), "unknown network 'resnet50'; expected trial:ID, a JSON file, or one of"),
     "unknown trial": (("show", "trial:99"), "there is no trial 99"),
     "trial that is no number": (("trials", "show", "trial:best"), "expected trial:ID"),
     "absent file": (("show", "absent.json"), "absent.json: No such file"),
     "unknown study": (("pareto", "nothing"), "no study 'nothing'"),
     "limit without unit": (("pareto", "--max-memory", "2"), "--max-memory: '2' is not a size"),
+    "limit of 400 digits": (("pareto", "--max-params", "9" * 400), "is not a count above zero"),
+    "unreachable budget to explore": (
+        ("search", "--budget", "1ms", "--data", "digits", "--explore-over-budget"),
+        "no network of space mobilenet_v3 meets 1 ms",
+    ),
+    "a study outside its folder": (
+        ("search", "--budget", "60ms", "--data", "digits", "--study", "../elsewhere"),
+        "'../elsewhere' cannot name a study",
+    ),
     "unknown op": (("show", "op.json"), "op must be one of conv, sepconv"),
     "hostile space": (("space", "show", "hostile.yaml"), "not plain YAML"),
-    "corrupt database": (("trials", "list", "--store", "sqlite:///corrupt.db"), "corrupt.db"),
+    "corrupt database": (("trials", "list", "--store", "sqlite:///corrupt.db"), "corrupt.db: not an SQLite database"),
 }
 
 
@@ -155,9 +168,50 @@ def test_a_mistake_is_one_clear_line(nas, tmp_path, case):
 def test_a_foreign_database_is_left_alone(nas, tmp_path):
     with sqlite3.connect(tmp_path / "other.db") as other:
         other.execute("create table trials (verdict text)")
+        other.execute("insert into trials values ('guilty')")
     code, _, err = nas("trials", "list", "--store", "sqlite:///other.db")
     assert code == 2
     assert "other.db" in err
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        assert other.execute("select * from sqlite_master").fetchall()[0][1] == "trials"
+        assert other.execute("select * from trials").fetchall() == [("guilty",)]
+
+
+def test_a_search_that_could_not_start_leaves_no_study_behind(nas):
+    assert nas("search", "--budget", "1ms", "--data", "digits", "--study", "mine")[0] == 2
+    assert "no study 'mine'" in nas("pareto", "mine")[2]
+
+
+def recorded(folder, name, **settings):
+    """A study with one finished trial."""
+    with Store.open(folder / "runs/trials.db") as store:
+        store.create_study(name, settings)
+        network = load_reference("mobilenet_v3_small")
+        trial = Trial(0, Proposal(network), 0, TrialState.RUNNING)
+        store.add_trial(name, trial, sizes(network), settings["latency_ms"], settings["target"], "1", {})
+        store.finish(name, 0, Outcome({"accuracy": 0.5, "loss": math.nan}), 0)
+
+
+def test_fronts_of_different_devices_or_data_are_not_mixed(nas, tmp_path):
+    recorded(tmp_path, "phone", data="cifar10", target="pixel1", budget_ms=60.0, latency_ms=50.0)
+    recorded(tmp_path, "laptop", data="digits", target="host", budget_ms=20.0, latency_ms=9.0)
+    code, _, err = nas("pareto")
+    assert code == 2
+    assert "cannot be compared (phone: cifar10 on pixel1; laptop: digits on host)" in err
+    assert [p["study"] for p in json.loads(nas("pareto", "phone", "--json")[1])] == ["phone"]
+    assert [p["study"] for p in json.loads(nas("pareto", "--target", "host", "--json")[1])] == ["laptop"]
+
+
+def test_a_trial_over_its_budget_is_not_on_the_front(nas, tmp_path):
+    recorded(tmp_path, "explored", data="cifar10", target="pixel1", budget_ms=40.0, latency_ms=50.0)
+    assert json.loads(nas("pareto", "--json")[1]) == []
+    assert len(json.loads(nas("pareto", "--max-latency", "55ms", "--json")[1])) == 1
+
+
+def test_json_has_null_where_a_figure_is_no_number(nas, tmp_path):
+    recorded(tmp_path, "phone", data="cifar10", target="pixel1", budget_ms=60.0, latency_ms=50.0)
+    out = nas("trials", "show", "1", "--json")[1]
+    assert json.loads(out, parse_constant=pytest.fail)["metrics"] == {"accuracy": 0.5, "loss": None}
 
 
 HELP = """

@@ -57,7 +57,7 @@ def test_a_missing_op_is_named_with_the_command_that_measures_it(tmp_path):
     gone = next(layer for layer in costs if layer.kind == "depthwise")
     del costs[gone]
     model = load_folder(table_folder(tmp_path / "host", costs))
-    with pytest.raises(MissingOpError, match=r"depthwise 24 k3 s1 @16 relu.*nas latency measure --target host --space"):
+    with pytest.raises(MissingOpError, match=r"depthwise 24 k3 s1 @16 relu.*nas latency measure --target host ARCH"):
         model.estimate(TINY)
 
 

@@ -65,8 +65,8 @@ def test_a_trial_that_is_to_inherit_weights_is_an_error_rather_than_trained_from
 def test_number_of_threads_is_set():
     before = torch.get_num_threads()
     try:
-        replace(EVALUATOR, threads=1, recipe=replace(EVALUATOR.recipe, epochs=1)).evaluate(trial(), go_on)
-        assert torch.get_num_threads() == 1
+        replace(EVALUATOR, threads=before + 1, recipe=replace(EVALUATOR.recipe, epochs=1)).evaluate(trial(), go_on)
+        assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
 

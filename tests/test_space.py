@@ -187,6 +187,7 @@ BAD = {
     "empty file": ("", "holds nothing; expected keys and values"),
     "a list": ("- 1\n- 2\n", "holds list"),
     "hostile": ("name: !!python/object/apply:os.system ['true']\n", "not plain YAML"),
+    "aliases": ("name: &a [x, x]\nresolution: *a\n", "line 2: aliases are not allowed"),
     "broken": ("name: [1, 2\n", "not plain YAML: line"),
     "no head": (GOOD.replace("head: {type: classic, channels: 32}", ""), "missing head"),
     "stages no list": (GOOD.partition("stages:")[0] + "stages: 3\nhead: {type: plain}\n", "expected a list of stages"),

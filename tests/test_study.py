@@ -1,5 +1,7 @@
 """Studies: what is recorded, and that a stopped study goes on as the unbroken one would have."""
 
+import subprocess
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -7,15 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import StudyError
+from nas.executors.local import LocalExecutor
 from nas.layers import lower, total_macs
 from nas.reward import make_reward
 from nas.space import load_space
+from nas.store.owners import this_process
 from nas.store.store import Store
 from nas.strategies.problem import Problem
 from nas.strategies.registry import make_strategy
 from nas.study import Study, Target
 from nas.trial import Outcome, TrialState
-from tests.executor_helpers import formula
+from tests.executor_helpers import Dying, formula
 
 SPACE = load_space("mobilenet_v2").with_num_classes(10)
 BUDGET_MS = 300.0
@@ -153,6 +157,41 @@ def test_a_study_whose_decisions_changed_says_so_instead_of_going_on(store):
         drive(study, Random(0), workers=1, stop_after=3)
     with pytest.raises(StudyError, match="trial 0 would now be another network"), open_study(store, seed=4):
         pass
+
+
+def test_a_driver_that_was_replaced_leaves_the_trials_of_the_new_one_alone(store):
+    store.create_study("s", {})
+    with open_study(store) as study:
+        mine = study.ask()
+        store.release("s", this_process())
+        store.claim("s", "elsewhere:1:1", 60)
+        store.start("s", mine.number)
+    (trial,) = store.trials("s")
+    assert trial.trial.state is TrialState.RUNNING
+    with pytest.raises(StudyError, match="driven by process 1 on elsewhere"):
+        store.claim("s", this_process(), 60)
+
+
+def test_a_suspended_driver_of_this_machine_keeps_its_study_though_its_lease_ran_out(store):
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        store.create_study("s", {})
+        here = this_process().partition(":")[0]
+        stat = Path(f"/proc/{sleeper.pid}/stat").read_text().rpartition(")")[2].split()
+        store.claim("s", f"{here}:{sleeper.pid}:{stat[19]}", -1)
+        with pytest.raises(StudyError, match=f"driven by process {sleeper.pid}"), open_study(store):
+            pass
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    with open_study(store):
+        pass
+
+
+def test_one_network_that_always_kills_its_worker_does_not_end_the_search(store, tmp_path):
+    with open_study(store, trials=3) as study:
+        LocalExecutor(1).run(study, Dying(tmp_path, number=1, times=99))
+    assert [s.trial.state for s in store.trials("s")] == [TrialState.COMPLETE, TrialState.FAILED, TrialState.COMPLETE]
 
 
 def test_a_study_that_another_process_drives_is_refused(store):

@@ -1,14 +1,17 @@
 """`nas latency`: devices, estimates and measurements."""
 
+from collections.abc import Sequence
 from random import Random
 
 import click
 
+from nas.architecture import Architecture
 from nas.cli.options import json_option, resolve_network, store_option
 from nas.errors import LatencyError
 from nas.latency.host import HOST
 from nas.latency.model import LatencyModel
 from nas.latency.targets import list_targets, load_target
+from nas.layers import lower
 from nas.space import SearchSpace, load_space
 
 _CALIBRATION_NETWORKS = 20
@@ -103,19 +106,24 @@ def estimate(archs: tuple[str, ...], targets: tuple[str, ...], store_url: str, a
 
 
 @latency.command()
+@click.argument("archs", nargs=-1, metavar="[ARCH]...")
 @click.option("--target", default=HOST, show_default=True, help="host, this machine, is what can be measured.")
 @click.option("--space", default="mobilenet_v3", show_default=True, help="The space whose ops are measured.")
 @click.option("--classes", default=1000, show_default=True, type=click.IntRange(min=1), help="Of the classifier.")
+@store_option
 @json_option
-def measure(target: str, space: str, classes: int, as_json: bool) -> None:
-    """Measure each op of a space on this machine, one thread, with ONNX Runtime.
+def measure(  # noqa: PLR0913, PLR0917 - the command's options
+    archs: tuple[str, ...], target: str, space: str, classes: int, store_url: str, as_json: bool
+) -> None:
+    """Measure each op of a space, and of each ARCH if given, on this machine, one thread, with ONNX Runtime.
 
     Only what the table lacks is measured, so that a run that was stopped goes on where it was.
     """
     if target != HOST:
         load_target(target)  # an unknown one is another mistake
         raise LatencyError(f"{target} cannot be measured from here; only --target {HOST} can")
-    model = _measured_host(load_space(space).with_num_classes(classes))
+    networks = [resolve_network(arch, store_url).architecture for arch in archs]
+    model = _measured_host(load_space(space).with_num_classes(classes), networks)
     device = next(device for device in list_targets() if device.target == HOST)
     if as_json:
         from nas.cli import tables  # noqa: PLC0415
@@ -130,7 +138,8 @@ def ready_target(name: str, space: SearchSpace) -> LatencyModel:
     return _measured_host(space) if name == HOST else load_target(name)
 
 
-def _measured_host(space: SearchSpace) -> LatencyModel:
+def _measured_host(space: SearchSpace, others: Sequence[Architecture] = ()) -> LatencyModel:
+    """The table of this machine with all ops of the space and of `others`."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
@@ -142,7 +151,7 @@ def _measured_host(space: SearchSpace) -> LatencyModel:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("ops", total=None)
         return fill_host_table(
-            space.layers(),
+            space.layers().union(*map(lower, others)),
             architectures=networks,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )

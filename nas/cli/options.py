@@ -3,19 +3,24 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nas.architecture import Architecture
 from nas.errors import ArchitectureError, BudgetError, NasError, SpaceError
 from nas.space import Reference, read_reference, references
+from nas.store.records import StoredTrial
+
+if TYPE_CHECKING:
+    from nas.store.store import Store
 
 DEFAULT_STORE = "sqlite:///runs/trials.db"
 
 _DURATIONS_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _COUNTS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _BYTES = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+_LARGEST = 1e15
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-zµ]*)")
 
 
@@ -40,7 +45,7 @@ def parse_bytes(text: str) -> int:
 
 def _quantity(text: str, units: dict[str, float], expected: str) -> float:
     match = _QUANTITY.fullmatch(text.strip())
-    if match is None or match[2] not in units or float(match[1]) <= 0:
+    if match is None or match[2] not in units or not 0 < float(match[1]) < _LARGEST:
         raise BudgetError(f"{text!r} is not {expected}")
     return float(match[1]) * units[match[2]]
 
@@ -80,7 +85,10 @@ def resolve_network(text: str, store_url: str) -> Reference:
         NasError: it stands for none; the message says what would.
     """
     if text.startswith("trial:"):
-        return Reference(text, trial_network(text, store_url), ())
+        from nas.store.store import Store  # noqa: PLC0415 - sqlalchemy is not needed otherwise
+
+        with Store.open(store_url) as store:
+            return Reference(text, stored_trial(text, store).trial.proposal.architecture, ())
     if text.endswith(".json"):
         return Reference(Path(text).stem, _read_network(Path(text)), ())
     if text in references():
@@ -88,18 +96,19 @@ def resolve_network(text: str, store_url: str) -> Reference:
     raise SpaceError(f"unknown network {text!r}; expected trial:ID, a JSON file, or one of {', '.join(references())}")
 
 
-def trial_network(text: str, store_url: str) -> Architecture:
-    """The network of `trial:ID`."""
-    from nas.store.store import Store  # noqa: PLC0415 - sqlalchemy is not needed otherwise
+def stored_trial(text: str, store: "Store") -> StoredTrial:
+    """The trial that `trial:ID`, or the ID alone, stands for.
 
+    Raises:
+        NasError: no ID, or no such trial.
+    """
     number = text.removeprefix("trial:")
     if not number.isdecimal():
         raise NasError(f"{text!r} is not a trial; expected trial:ID with the ID that `nas trials list` shows")
-    with Store.open(store_url) as store:
-        stored = store.trial(int(number))
+    stored = store.trial(int(number))
     if stored is None:
         raise NasError(f"there is no trial {number} in the database; `nas trials list` shows what there is")
-    return stored.trial.proposal.architecture
+    return stored
 
 
 def _read_network(path: Path) -> Architecture:

@@ -7,7 +7,8 @@ import click
 
 from nas.cli.options import BYTES, COUNT, DURATION, json_option, store_option
 from nas.cli.records import COLUMNS, FRONT_COLUMNS, front_rows, trial_record
-from nas.store.records import StoredTrial
+from nas.errors import NasError, StudyError
+from nas.store.records import StudyRecord
 
 if TYPE_CHECKING:
     from nas.store.store import Store
@@ -36,40 +37,57 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
 ) -> None:
     """Show which trials no other trial beats in both accuracy and latency, over all STUDIES or those named."""
     from nas.cli import tables  # noqa: PLC0415
-    from nas.latency.targets import load_target  # noqa: PLC0415
+    from nas.latency.targets import canonical_target  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
     with Store.open(store_url) as store:
+        device = canonical_target(target) if target else None
+        records = _comparable(store, studies, device)
+        limit = max_latency or _largest_budget(records)
+        names = [record.name for record in records]
         front = store.front(
-            list(studies) or None,
-            target=load_target(target).target if target else None,
-            max_latency_ms=max_latency,
+            names,
+            target=device,
+            max_latency_ms=limit,
             max_params=max_params,
             max_peak_activation_bytes=max_memory,
         )
         if plot is not None:
-            _draw(store, studies, front, plot, max_latency)
-    records = [trial_record(stored) for stored in front]
+            from nas.report import plot_front  # noqa: PLC0415 - matplotlib is slow to import
+
+            plot_front([trial for name in names for trial in store.trials(name)], front, plot, budget_ms=limit)
+            click.echo(f"drawn to {plot}", err=True)
+    rows = [trial_record(stored) for stored in front]
     if as_json:
-        tables.print_json(records)
+        tables.print_json(rows)
     elif as_csv:
-        tables.print_csv(records, COLUMNS)
+        tables.print_csv(rows, COLUMNS)
     elif front:
         tables.print_table(FRONT_COLUMNS, front_rows(front))
     else:
         click.echo("no finished trial within these limits; `nas trials list` shows what there is", err=True)
 
 
-def _draw(
-    store: "Store", studies: tuple[str, ...], front: list[StoredTrial], path: Path, budget_ms: float | None
-) -> None:
-    """Draw the front among all trials of the studies, with the budget that was asked for, or theirs if it is one."""
-    from nas.report import plot_front  # noqa: PLC0415 - matplotlib is slow to import
+def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> list[StudyRecord]:
+    """The studies of those names, or all, if their accuracies and latencies mean the same.
 
-    names = studies or tuple(study.name for study in store.studies())
-    records = [record for name in names if (record := store.study(name)) is not None]
-    budgets = {record.settings.get("budget_ms") for record in records}
-    if budget_ms is None and len(budgets) == 1:
-        (budget_ms,) = budgets
-    plot_front([trial for name in names for trial in store.trials(name)], front, path, budget_ms=budget_ms)
-    click.echo(f"drawn to {path}", err=True)
+    Raises:
+        NasError: they were searched on different data, or for different devices.
+    """
+    records = store.studies()
+    for name in names:
+        if name not in {record.name for record in records}:
+            raise StudyError(f"no study {name!r} in the database; `nas trials list` shows what there is")
+    chosen = [record for record in records if not names or record.name in names]
+    chosen = [record for record in chosen if target in (None, record.settings.get("target"))]
+    kinds = {(r.settings.get("data"), r.settings.get("target"), str(r.settings.get("proxy"))): r.name for r in chosen}
+    if len(kinds) > 1:
+        what = "; ".join(f"{name}: {data} on {device}" for (data, device, _), name in kinds.items())
+        raise NasError(f"the studies cannot be compared ({what}); name those of one kind: nas pareto STUDY ...")
+    return chosen
+
+
+def _largest_budget(records: list[StudyRecord]) -> float | None:
+    """What the searches were allowed; trials beyond it, which a search may have explored, are not feasible."""
+    budgets = [record.settings["budget_ms"] for record in records if "budget_ms" in record.settings]
+    return max(budgets) if budgets and len(budgets) == len(records) else None

@@ -5,7 +5,17 @@ from typing import Any
 
 from nas.store.records import StoredTrial
 
-COLUMNS = ("trial", "study", "architecture", "accuracy", "latency_ms", "macs", "params", "peak_activation_bytes")
+COLUMNS = (
+    "trial",
+    "study",
+    "architecture",
+    "accuracy",
+    "latency_ms",
+    "target",
+    "macs",
+    "params",
+    "peak_activation_bytes",
+)
 
 
 def trial_record(stored: StoredTrial) -> dict[str, Any]:
@@ -30,6 +40,7 @@ def front_rows(front: Sequence[StoredTrial]) -> list[list[object]]:
             f"trial:{s.id}",
             f"{s.trial.accuracy:.2%}",
             f"{s.latency_ms:.1f}",
+            s.target,
             f"{s.macs / 1e6:.0f}",
             f"{s.params / 1e6:.2f}",
             f"{s.peak_activation_bytes / 1e6:.2f}",
@@ -40,4 +51,14 @@ def front_rows(front: Sequence[StoredTrial]) -> list[list[object]]:
     ]
 
 
-FRONT_COLUMNS = ("trial ", "accuracy", "latency ms", "MAdds M", "params M", "memory MB", "architecture ", "study ")
+FRONT_COLUMNS = (
+    "trial ",
+    "accuracy",
+    "latency ms",
+    "on ",
+    "MAdds M",
+    "params M",
+    "memory MB",
+    "architecture ",
+    "study ",
+)

@@ -12,8 +12,6 @@ from nas.errors import NasError
 if TYPE_CHECKING:  # importing it means importing torch
     from nas.search import SearchResult, SearchSettings
 
-_CORES = os.cpu_count() or 1
-
 
 @click.command()
 @click.option("--target", default="pixel", show_default=True, help="A device of `nas latency list`, or host.")
@@ -25,7 +23,7 @@ _CORES = os.cpu_count() or 1
 @click.option("--reward", default="hard", show_default=True, help="soft, hard (MnasNet) or absolute (TuNAS).")
 @click.option("--trials", default=16, show_default=True, type=click.IntRange(min=1), help="Networks to train in all.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--workers", type=click.IntRange(min=1), default=_CORES, show_default=True, help="Local processes.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core, trials/4 at most]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
 @click.option("--explore-over-budget", is_flag=True, help="Train networks over the budget, too; none is reported best.")
 @click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
@@ -44,7 +42,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     reward: str,
     trials: int,
     seed: int,
-    workers: int,
+    workers: int | None,
     threads: int,
     explore_over_budget: bool,
     proxy_resolution: int | None,
@@ -72,6 +70,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     settings = main_job.SearchSettings(
         budget_ms=budget,
         target=latency.target,
+        latency_version=latency.version,
         space=space,
         data=data,
         evaluator=evaluator,
@@ -89,7 +88,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
                 latency=latency,
                 store=store,
                 listener=listener,
-                workers=min(workers, trials),
+                workers=workers or min(_cores(), max(1, trials // 4)),
                 threads=threads,
                 name=study,
             )
@@ -100,6 +99,13 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         tables.print_json(result_record(found))
     else:
         _print_result(found, settings)
+    if found.best is None:
+        raise NasError("no trial within the budget finished; `nas trials show trial:ID` says what became of one")
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def result_record(found: "SearchResult") -> dict[str, Any]:
@@ -116,8 +122,10 @@ def _print_result(found: "SearchResult", settings: "SearchSettings") -> None:
     from nas.cli import tables  # noqa: PLC0415
 
     click.echo(f"study {found.study}: {', '.join(f'{n} {state.value}' for state, n in found.counts.items() if n)}")
+    if (tried := sum(found.counts.values())) < settings.trials:
+        click.echo(f"the space has no more than these {tried} networks within the budget that the strategy could find")
     if (best := found.best) is None:
-        raise NasError("no trial within the budget finished; `nas trials list` shows what became of them")
+        return
     click.echo(
         f"best within {settings.budget_ms:g} ms: trial:{best.id}, {best.trial.accuracy:.2%} on held-out images after "
         f"{settings.proxy.epochs} epochs, {best.latency_ms:.1f} ms on {best.target} (predicted)\n"

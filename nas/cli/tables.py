@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,8 +17,19 @@ Record = Mapping[str, Any]
 
 
 def print_json(data: object) -> None:
-    """To stdout, indented, for scripts and people."""
-    print(json.dumps(data, indent=2))
+    """To stdout, indented, for scripts and people. JSON knows no infinity and no NaN: they become null."""
+    print(json.dumps(_finite(data), indent=2, allow_nan=False))
+
+
+def _finite(data: object) -> object:
+    match data:
+        case float():
+            return data if math.isfinite(data) else None
+        case dict():
+            return {key: _finite(value) for key, value in data.items()}
+        case list():
+            return [_finite(value) for value in data]
+    return data
 
 
 def print_csv(records: Sequence[Record], columns: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """`nas train`: one network, trained longer, with a final test-set figure."""
 
+import hashlib
 import sys
 import time
 from collections.abc import Mapping
@@ -42,9 +43,8 @@ def train(  # noqa: PLR0913, PLR0917 - the command's options
     info = describe_data(data)
     network = resolve_network(arch, store_url).architecture.with_num_classes(info.num_classes)
     resolution = resolution or info.resolution
-    weights = (
-        out or Path("runs/train") / f"{network.id}-{data.partition(':')[0]}-{epochs}-{resolution}-{seed}.safetensors"
-    )
+    digest = hashlib.sha256(f"{data} {epochs} {resolution} {seed}".encode()).hexdigest()[:6]
+    weights = out or Path("runs/train") / f"{network.id}-{data.partition(':')[0]}-{digest}.safetensors"
 
     from nas.training.full import full_recipe, train_fully  # noqa: PLC0415 - torch
 

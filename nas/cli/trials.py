@@ -4,9 +4,8 @@ from typing import Any
 
 import click
 
-from nas.cli.options import json_option, store_option
+from nas.cli.options import json_option, store_option, stored_trial
 from nas.cli.records import COLUMNS, trial_record
-from nas.errors import NasError
 from nas.store.records import StoredTrial
 
 
@@ -49,13 +48,8 @@ def show(trial: str, store_url: str, as_json: bool) -> None:
     from nas.cli import tables  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
-    number = trial.removeprefix("trial:")
-    if not number.isdecimal():
-        raise NasError(f"{trial!r} is not a trial; expected trial:ID with the ID that `nas trials list` shows")
     with Store.open(store_url) as store:
-        stored = store.trial(int(number))
-        if stored is None:
-            raise NasError(f"there is no trial {number} in the database; `nas trials list` shows what there is")
+        stored = stored_trial(trial, store)
         record = _full_record(stored) | {
             "epochs": [{"epoch": epoch, **metrics} for epoch, metrics in store.epochs(stored.id)]
         }

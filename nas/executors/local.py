@@ -7,22 +7,21 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Literal, final
 
 from nas.errors import NasError, StudyError
-from nas.trial import Evaluator, Metrics, Outcome, Trial, TrialQueue
-from nas.trial import Report as Reporter
+from nas.trial import Evaluator, Metrics, Outcome, Report, Trial, TrialQueue
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads in an unknown state
 _POLL_SECONDS = 1.0
 _END_SECONDS = 5.0  # for a worker to end by itself before it is killed
-_DEATHS = 3  # workers in a row that may die without having finished a trial, for each worker
+_DEATHS = 10  # workers in a row that may die without having finished a trial, for each worker; a trial fails at 3
 
-Report = tuple[Literal["report"], int, Metrics]
+Reported = tuple[Literal["report"], int, Metrics]
 Ended = tuple[Literal["ended"], Outcome]
 Stuck = tuple[Literal["stuck"], NasError]
 
@@ -96,16 +95,30 @@ class LocalExecutor:
 def _start(evaluator: Evaluator) -> _Worker:
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_work, args=(theirs, evaluator), daemon=True)
-    process.start()
+    with _without_interrupt():
+        process.start()
     theirs.close()  # so that reading fails when the worker is gone
     return _Worker(process, ours)
+
+
+@contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """Ctrl-C reaches the whole group of processes, but a child started here ignores it: its parent decides."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _listen(worker: _Worker, queue: TrialQueue) -> bool:
     """Take one message of the worker; False if it is dead."""
     assert worker.trial is not None
     try:
-        message: Report | Ended | Stuck = worker.pipe.recv()
+        message: Reported | Ended | Stuck = worker.pipe.recv()
     except (EOFError, OSError):
         trial, worker.trial = worker.trial, None
         queue.lost(trial, _epitaph(worker))
@@ -113,7 +126,7 @@ def _listen(worker: _Worker, queue: TrialQueue) -> bool:
     match message:
         case ("report", epoch, metrics):
             stop = queue.report(worker.trial, epoch, metrics)
-            if worker.process.is_alive():
+            with suppress(OSError):  # it died meanwhile; the next reading says so
                 worker.pipe.send(stop)
         case ("ended", outcome):
             trial, worker.trial = worker.trial, None
@@ -150,7 +163,6 @@ def _pool() -> Iterator[list[_Worker]]:
 
 def _work(pipe: Connection, evaluator: Evaluator) -> None:
     """The life of a worker process: trials in, reports and outcomes out, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def report(epoch: int, metrics: Metrics) -> bool:
@@ -169,7 +181,7 @@ def _work(pipe: Connection, evaluator: Evaluator) -> None:
             return
 
 
-def _evaluate(evaluator: Evaluator, trial: Trial, report: Reporter) -> Ended | Stuck:
+def _evaluate(evaluator: Evaluator, trial: Trial, report: Report) -> Ended | Stuck:
     """The outcome, an exception included: a search outlives any trial, but not what the user has to mend."""
     try:
         return "ended", evaluator.evaluate(trial, report)

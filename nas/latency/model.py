@@ -96,7 +96,7 @@ class OpSumModel:
 
     def _explain(self, missing: tuple[Layer, ...]) -> str:
         names = "; ".join(map(str, missing[:3])) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")
-        command = f"nas latency measure --target {HOST} --space SPACE"
+        command = f"nas latency measure --target {HOST} ARCH (the network's name or file)"
         remedy = (
             f"measure: {command}" if self.target == HOST else f"it was measured elsewhere; for this machine: {command}"
         )

@@ -31,7 +31,7 @@ def load_target(name: str) -> LatencyModel:
     """
     if name == HOST:
         if not host_measured():
-            raise LatencyError("host has not been measured yet; run: nas latency measure --target host --space SPACE")
+            raise LatencyError("host has not been measured yet; run: nas latency measure --target host")
         return load_folder(host_dir())
     folders = {folder.name: folder for folder in _shipped()}
     if name in folders:
@@ -42,6 +42,15 @@ def load_target(name: str) -> LatencyModel:
             return load_folder(folders[device.target])
     known = [*folders, *(alias for device in devices for alias in device.aliases), HOST]
     raise LatencyError(f"unknown target {name!r}; expected one of {', '.join(known)}")
+
+
+def canonical_target(name: str) -> str:
+    """The name under which trials for a device are recorded, for the name or an alias; nothing is measured or loaded.
+
+    Raises:
+        LatencyError: no such device.
+    """
+    return HOST if name == HOST else load_target(name).target
 
 
 def host_measured() -> bool:

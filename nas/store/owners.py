@@ -20,6 +20,11 @@ def is_dead(owner: str) -> bool:
     return _start(int(pid)) != start
 
 
+def is_alive(owner: str) -> bool:
+    """Whether `owner` is a process of this host that still runs, or is only suspended."""
+    return _parts(owner)[0] == socket.gethostname() and not is_dead(owner)
+
+
 def describe(owner: str) -> str:
     """Words for an error message.
 

@@ -100,14 +100,15 @@ class Store:
         """Make `owner` (see `owners.this_process`) the driver of a study until its lease ends.
 
         Raises:
-            StudyError: another driver's lease has not ended, and `is_dead` does not know that the driver has.
+            StudyError: another driver's lease has not ended, and `is_dead` does not know that the driver has; or the
+                other driver is a process of this host that still is there, if only suspended.
         """
         with self._database.write() as connection:
             self._study_id(connection, name)
             row = _study_row(connection, name, lock=True)
             assert row is not None
-            held = row.owner not in (None, owner) and row.lease_until > rows.now()
-            if held and not is_dead(row.owner):
+            other = row.owner not in (None, owner)
+            if other and (owners.is_alive(row.owner) or row.lease_until > rows.now()) and not is_dead(row.owner):
                 raise StudyError(
                     f"study {name!r} is driven by {owners.describe(row.owner)} since "
                     f"{row.owner_since:%Y-%m-%d %H:%M} UTC; wait for it, end it, or begin another study"
@@ -135,10 +136,11 @@ class Store:
             _set_lease(connection, name, lease_until=rows.now() + timedelta(seconds=lease_seconds))
 
     def release(self, name: str, owner: str) -> None:
-        """Give the study up; without effect if `owner` does not hold it."""
+        """Put what still runs back to WAITING and give the study up; without effect if `owner` does not hold it."""
         with self._database.write() as connection:
             row = _study_row(connection, name, lock=True)
             if row is not None and row.owner == owner:
+                _postpone(connection, row.id)
                 _set_lease(connection, name, owner=None, owner_since=None, lease_until=None)
 
     # Trials, written
@@ -208,15 +210,10 @@ class Store:
             _wait(connection, row.id, lost)
             return TrialState.WAITING
 
-    def postpone(self, study: str, number: int) -> None:
-        """RUNNING -> WAITING because its search ended before it did, which is not held against the trial.
-
-        Raises:
-            StoreError: the trial is not running.
-        """
+    def postpone(self, study: str) -> None:
+        """RUNNING -> WAITING for all trials of a study whose search ended before them; none of them is to blame."""
         with self._database.write() as connection:
-            row = self._require_state(connection, study, number, TrialState.RUNNING)
-            _wait(connection, row.id, row.lost)
+            _postpone(connection, self._study_id(connection, study))
 
     def start(self, study: str, number: int) -> None:
         """WAITING -> RUNNING, on this host from now on.
@@ -314,6 +311,12 @@ def _set_lease(connection: sa.Connection, name: str, **values: Any) -> None:
 
 def _update(connection: sa.Connection, trial_id: int, values: dict[str, Any]) -> None:
     connection.execute(sa.update(trials).where(trials.c.id == trial_id), values)
+
+
+def _postpone(connection: sa.Connection, study_id: int) -> None:
+    running = (trials.c.study_id == study_id) & (trials.c.state == TrialState.RUNNING)
+    for row in connection.execute(sa.select(trials.c.id, trials.c.lost).where(running)).all():
+        _wait(connection, row.id, row.lost)
 
 
 def _wait(connection: sa.Connection, trial_id: int, lost: int) -> None:

@@ -66,6 +66,13 @@ def list_images(folder: Path) -> FolderListing:
     Raises:
         DataError: no such folder, no images, fewer than two classes, or a class in `val/` that `train/` lacks.
     """
+    try:
+        return _listing(folder)
+    except OSError as error:
+        raise DataError(f"{error.filename}: {error.strerror}") from None
+
+
+def _listing(folder: Path) -> FolderListing:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected one with a sub-folder of images for each class")
     train = folder / "train" if (folder / "train").is_dir() else folder

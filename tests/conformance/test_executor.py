@@ -45,7 +45,7 @@ class Queue:
 
     def lost(self, trial, reason):
         self.losses.append((trial.number, reason))
-        if len(self.losses) < 20:
+        if len(self.losses) < 50:
             self.waiting.append(trial)
 
     def idle(self): ...

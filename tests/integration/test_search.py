@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -122,25 +123,31 @@ def test_the_same_command_again_trains_nothing_and_more_trials_go_on(finished):
 
 
 def test_killed_at_five_moments_every_trial_is_there_once_and_none_is_stuck(tmp_path):
-    command = (*SEARCH, "--trials", "5", "--workers", "2", "--study", "killed")
+    command = (*SEARCH, "--trials", "6", "--workers", "2", "--study", "killed")
     moments = [
-        (tmp_path / "runs/trials.db").exists,
-        lambda: TrialState.RUNNING in states(tmp_path),
-        lambda: done(tmp_path) >= 1,
-        lambda: done(tmp_path) >= 2,
-        lambda: done(tmp_path) >= 4,
+        lambda process, before: (tmp_path / "runs/trials.db").exists(),
+        lambda process, before: process.pid in drivers(tmp_path),
+        lambda process, before: done(tmp_path) > before,
+        lambda process, before: process.pid in drivers(tmp_path),
+        lambda process, before: done(tmp_path) > before,
     ]
     kept: dict[int, tuple] = {}
     for moment in moments:
-        process = start(tmp_path, *command)
-        wait_for(process, moment)
+        before, process = done(tmp_path), start(tmp_path, *command)
+        wait_for(process, partial(moment, process, before))
         kill(process)
         kept = _require_kept(tmp_path, kept)
     found = json.loads(finish(tmp_path, *command, "--json"))
-    assert found["trials"] == {"waiting": 0, "running": 0, "complete": 5, "stopped": 0, "failed": 0}
+    assert found["trials"] == {"waiting": 0, "running": 0, "complete": 6, "stopped": 0, "failed": 0}
     final = _require_kept(tmp_path, kept)
-    assert sorted(final) == [0, 1, 2, 3, 4]
-    assert len({architecture for architecture, _ in final.values()}) == 5
+    assert sorted(final) == [0, 1, 2, 3, 4, 5]
+    assert len({architecture for architecture, _ in final.values()}) == 6
+
+
+def drivers(folder):
+    """The processes that gave out the trials which run."""
+    with Store.open(folder / "runs/trials.db") as store:
+        return {s.pid for s in store.trials(states=[TrialState.RUNNING])}
 
 
 def _require_kept(folder, before):
