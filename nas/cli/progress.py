@@ -70,13 +70,13 @@ class Board:
 
     @property
     def best(self) -> _Line | None:
-        """The most accurate finished trial within the budget."""
+        """The most accurate finished trial within the budget, the faster of equal ones."""
         fit = [
             line
             for line in self.lines.values()
             if line.state is TrialState.COMPLETE and line.accuracy is not None and line.latency_ms <= self.budget_ms
         ]
-        return max(fit, key=lambda line: line.accuracy or 0.0, default=None)
+        return max(fit, key=lambda line: (line.accuracy or 0.0, -line.latency_ms), default=None)
 
     @property
     def seconds_left(self) -> float | None:
