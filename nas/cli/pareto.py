@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nas.cli.options import BYTES, COUNT, DURATION, json_option, store_option
-from nas.cli.records import COLUMNS, FRONT_COLUMNS, front_rows, trial_record
+from nas.cli.records import COLUMNS, front_table, trial_record
 from nas.errors import NasError, StudyError
 from nas.store.records import StudyRecord
 
@@ -63,7 +63,7 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
     elif as_csv:
         tables.print_csv(rows, COLUMNS)
     elif front:
-        tables.print_table(FRONT_COLUMNS, front_rows(front))
+        tables.print_table(*front_table(front))
     else:
         click.echo("no finished trial within these limits; `nas trials list` shows what there is", err=True)
 

@@ -33,32 +33,21 @@ def trial_record(stored: StoredTrial) -> dict[str, Any]:
     }
 
 
-def front_rows(front: Sequence[StoredTrial]) -> list[list[object]]:
-    """The front as people read it, see `FRONT_COLUMNS`."""
-    return [
+def front_table(front: Sequence[StoredTrial]) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of a front of one device as people read it; the study is named where there are several."""
+    columns = ["trial ", "accuracy", f"{front[0].target} ms", "MAdds M", "params M", "memory MB", "architecture "]
+    rows: list[list[object]] = [
         [
             f"trial:{s.id}",
             f"{s.trial.accuracy:.2%}",
             f"{s.latency_ms:.1f}",
-            s.target,
             f"{s.macs / 1e6:.0f}",
             f"{s.params / 1e6:.2f}",
             f"{s.peak_activation_bytes / 1e6:.2f}",
             s.trial.proposal.architecture.id,
-            s.study,
         ]
         for s in front
     ]
-
-
-FRONT_COLUMNS = (
-    "trial ",
-    "accuracy",
-    "latency ms",
-    "on ",
-    "MAdds M",
-    "params M",
-    "memory MB",
-    "architecture ",
-    "study ",
-)
+    if len({s.study for s in front}) == 1:
+        return columns, rows
+    return [*columns, "study "], [[*row, s.study] for row, s in zip(rows, front, strict=True)]

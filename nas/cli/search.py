@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli.options import DURATION, json_option, store_option
-from nas.cli.records import FRONT_COLUMNS, front_rows, trial_record
+from nas.cli.records import front_table, trial_record
 from nas.errors import NasError
 
 if TYPE_CHECKING:  # importing it means importing torch
@@ -130,7 +130,7 @@ def _print_result(found: "SearchResult", settings: "SearchSettings") -> None:
         f"best within {settings.budget_ms:g} ms: trial:{best.id}, {best.trial.accuracy:.2%} on held-out images after "
         f"{settings.proxy.epochs} epochs, {best.latency_ms:.1f} ms on {best.target} (predicted)\n"
     )
-    tables.print_table(FRONT_COLUMNS, front_rows(found.front))
+    tables.print_table(*front_table(found.front))
     click.echo(
         f"\nnext: nas show trial:{best.id}    nas train trial:{best.id} --data {settings.data}    "
         f"nas pareto --plot front.png"
