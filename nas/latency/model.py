@@ -1,5 +1,6 @@
 """`LatencyModel`: what a network will take on a device, and how sure that is."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -80,10 +81,18 @@ class OpSumModel:
         Raises:
             MissingOpError: the table lacks an op of the network.
         """
-        layers = lower(architecture)
+        return self.costs.base_ms + self.ops_ms(lower(architecture))
+
+    def ops_ms(self, layers: Iterable[Layer]) -> float:
+        """Sum of these ops alone, before calibration.
+
+        Raises:
+            MissingOpError: the table lacks one of them.
+        """
+        layers = tuple(layers)
         if missing := self.missing(layers):
             raise MissingOpError(self._explain(missing))
-        return self.costs.base_ms + sum(self._known[layer] for layer in layers)
+        return sum(self._known[layer] for layer in layers)
 
     def missing(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """The different ops among `layers` that have no cost, in order."""
