@@ -127,9 +127,7 @@ class SearchSpace:
             for stage in self.stages:
                 states = stage_layers(stage, states, float(width), found)
             for (channels, size), chosen in product(states, all_chosen(self.spec.head)):
-                found.update(
-                    head_layers(head_blocks(chosen, channels, float(width)), channels, size, self.num_classes)
-                )
+                found.update(head_layers(head_blocks(chosen, channels, float(width)), channels, size, self.num_classes))
         return frozenset(found)
 
     # How genes lie in a genotype: resolution, width, then stage by stage, the head last.
