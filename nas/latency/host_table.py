@@ -87,6 +87,7 @@ class HostTable:
                 networks={network.id: ms for network, ms in self.networks.items()},
                 coverage=COVERAGE,
                 interval=round(half_width(errors), 4),
+                errors=tuple(errors),
             ),
             self.folder / DEVICE,
         )

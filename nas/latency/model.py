@@ -1,12 +1,13 @@
 """`LatencyModel`: what a network will take on a device, and how sure that is."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
 from nas.architecture import Architecture
 from nas.errors import MissingOpError
+from nas.latency.confidence import interval_at
 from nas.latency.device import Device
 from nas.latency.host import HOST
 from nas.layers import Layer, lower
@@ -42,6 +43,14 @@ class LatencyModel(Protocol):
         """
         ...
 
+    def with_coverage(self, coverage: float) -> "LatencyModel":
+        """The same model with intervals that hold the true value with probability `coverage`.
+
+        Raises:
+            LatencyError: a coverage that is no share above 0 and below 1.
+        """
+        ...
+
 
 class OpCosts(Protocol):
     """Milliseconds op by op, before calibration."""
@@ -74,6 +83,11 @@ class OpSumModel:
         """See `LatencyModel.estimate`."""
         ms = self.device.calibration(self.sum_ms(architecture))
         return Latency(ms, ms * (1 - self.device.interval), ms * (1 + self.device.interval))
+
+    def with_coverage(self, coverage: float) -> "OpSumModel":
+        """See `LatencyModel.with_coverage`."""
+        device = replace(self.device, coverage=coverage, interval=interval_at(self.device, coverage))
+        return replace(self, device=device)
 
     def sum_ms(self, architecture: Architecture) -> float:
         """Sum of the network's ops, before calibration.
