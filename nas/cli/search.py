@@ -162,9 +162,10 @@ def verify_best(found: "SearchResult", latency: "LatencyModel") -> dict[str, Any
 
 def _print_verified(verified: dict[str, Any]) -> None:
     inside = "inside" if verified["within_interval"] else "OUTSIDE"
+    predicted = f"{verified['ms']:.2f} ms ({verified['low_ms']:.2f} to {verified['high_ms']:.2f} ms)"
     click.echo(
-        f"\nverified on {verified['target']}: measured {verified['measured_ms']:.2f} ms, "
-        f"predicted {verified['ms']:.2f} ms ({verified['error']:+.1f} %), {inside} {verified['low_ms']:.2f} to {verified['high_ms']:.2f} ms"
+        f"\nverified on {verified['target']}: measured {verified['measured_ms']:.2f} ms, {inside} the predicted "
+        f"{predicted}; error {verified['error']:+.1f} %"
     )
 
 
