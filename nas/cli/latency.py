@@ -1,5 +1,7 @@
 """`nas latency`: devices, estimates and measurements."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -8,8 +10,9 @@ import click
 from nas.architecture import Architecture
 from nas.cli.options import json_option, resolve_network, store_option
 from nas.errors import LatencyError
+from nas.latency.device import Device
 from nas.latency.host import HOST
-from nas.latency.model import LatencyModel
+from nas.latency.model import LatencyModel, OpSumModel
 from nas.latency.targets import list_targets, load_target, new_target
 from nas.space import SearchSpace, load_space
 
@@ -105,26 +108,35 @@ def estimate(archs: tuple[str, ...], targets: tuple[str, ...], store_url: str, a
 
 
 @latency.command()
-@click.option("--target", default=HOST, show_default=True, help="host, this machine, is what can be measured.")
+@click.option("--target", default=HOST, show_default=True, help="host is this machine; with --device, a new name.")
+@click.option("--device", metavar="ssh://USER@HOST[:PORT]", help="A Linux board with python3, numpy and onnxruntime.")
 @click.option("--space", default="mobilenet_v3", show_default=True, help="The space whose ops are measured.")
 @click.option("--classes", default=1000, show_default=True, type=click.IntRange(min=1), help="Of the classifier.")
 @json_option
-def measure(target: str, space: str, classes: int, as_json: bool) -> None:
-    """Measure each op of a space on this machine, one thread, with ONNX Runtime.
+def measure(target: str, device: str | None, space: str, classes: int, as_json: bool) -> None:
+    """Measure each op of a space on this machine or on a board, one thread, with ONNX Runtime.
 
     Only what the table lacks is measured, so that a run that was stopped goes on where it was.
     """
+    if device is not None:
+        known = _measured_board(device, target, load_space(space).with_num_classes(classes))
+        _print_measured(known.device, known.version, as_json)
+        return
     if target != HOST:
         load_target(target)  # an unknown one is another mistake
-        raise LatencyError(f"{target} cannot be measured from here; only --target {HOST} can")
+        raise LatencyError(f"{target} cannot be measured from here; only --target {HOST}, or a --device, can")
     model = _measured_host(load_space(space).with_num_classes(classes))
-    device = next(device for device in list_targets() if device.target == HOST)
+    _print_measured(next(found for found in list_targets() if found.target == HOST), model.version, as_json)
+
+
+def _print_measured(device: Device, version: str, as_json: bool) -> None:
     if as_json:
         from nas.cli import tables  # noqa: PLC0415
 
-        tables.print_json({"target": model.target, "version": model.version, "error": dict(device.error)})
+        tables.print_json({"target": device.target, "version": version, "error": dict(device.error)})
         return
-    click.echo(f"host: {device.device}, {device.runtime} {device.runtime_version}; mean error {_error(device.error)}")
+    runtime = f"{device.runtime} {device.runtime_version}"
+    click.echo(f"{device.target}: {device.device}, {runtime}; mean error {_error(device.error)}")
 
 
 @latency.command()
@@ -195,18 +207,35 @@ def ready_target(name: str, space: SearchSpace) -> LatencyModel:
 
 
 def _measured_host(space: SearchSpace) -> LatencyModel:
+    from nas.latency.measure import fill_host_table  # noqa: PLC0415 - onnxruntime
+
+    with _measuring("this machine") as progress:
+        return fill_host_table(space.layers(), architectures=_calibration_networks(space), progress=progress)
+
+
+def _measured_board(device: str, target: str, space: SearchSpace) -> OpSumModel:
+    from nas.latency.remote import measure_board  # noqa: PLC0415 - onnx
+    from nas.latency.ssh import parse_address  # noqa: PLC0415
+
+    address, folder = parse_address(device), new_target(target, replace=True)  # a table that exists is added to
+    with _measuring(str(address)) as progress:
+        return measure_board(
+            address, folder, space.layers(), architectures=_calibration_networks(space), progress=progress
+        )
+
+
+def _calibration_networks(space: SearchSpace) -> list[Architecture]:
+    rng = Random(0)
+    return [space.decode(space.sample(rng)) for _ in range(_CALIBRATION_NETWORKS)]
+
+
+@contextmanager
+def _measuring(where: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, moved by `progress(done, total)`."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from nas.latency.measure import fill_host_table  # noqa: PLC0415 - onnxruntime
-
-    rng = Random(0)
-    networks = [space.decode(space.sample(rng)) for _ in range(_CALIBRATION_NETWORKS)]
-    columns = (TextColumn("measuring ops on this machine"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(f"measuring ops on {where}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("ops", total=None)
-        return fill_host_table(
-            space.layers(),
-            architectures=networks,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+        yield lambda done, total: progress.update(task, completed=done, total=total)
