@@ -221,6 +221,13 @@ def test_another_board_under_the_same_name_is_refused(board, tmp_path):
         fill(board, tmp_path / "b")
 
 
+def test_a_broken_note_of_the_board_is_refused(board, tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / BOARD).write_text('{"device": ')
+    with pytest.raises(LatencyError, match=r"board\.json: broken; expected device, runtime_version, core in JSON"):
+        fill(board, tmp_path / "b")
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [

@@ -113,8 +113,10 @@ class _Fill:
         facts = {key: str(record.get(key)) for key in _FACTS}
         path = self.table.folder / BOARD
         if not path.exists():
-            path.write_text(json.dumps(facts), encoding="utf-8")
-        known = json.loads(path.read_text(encoding="utf-8"))
+            draft = path.with_suffix(".new")
+            draft.write_text(json.dumps(facts), encoding="utf-8")
+            draft.replace(path)
+        known = _read_facts(path)
         for key in ("device", "runtime_version"):
             if known[key] != facts[key]:
                 raise LatencyError(
@@ -164,8 +166,18 @@ def measure_board(  # noqa: PLR0913 - what, where to, and how to go about it
     return load_folder(folder)
 
 
+def _read_facts(path: Path) -> dict[str, str]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(key), str) for key in _FACTS):
+        raise LatencyError(f"{path}: broken; expected {', '.join(_FACTS)} in JSON")
+    return facts
+
+
 def _device(address: SshAddress, table: HostTable) -> Device:
-    facts = json.loads((table.folder / BOARD).read_text(encoding="utf-8"))
+    facts = _read_facts(table.folder / BOARD)
     measured = list(table.networks.values())
     sums = [sum(table.rows[as_deployed(layer)].ms for layer in lower(network)) for network in table.networks]
     errors = leave_one_out(sums, measured)
