@@ -1,6 +1,8 @@
 """`nas latency`: devices, estimates and measurements."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 
 import click
@@ -8,10 +10,11 @@ import click
 from nas.architecture import Architecture
 from nas.cli.options import json_option, resolve_network, store_option
 from nas.errors import LatencyError
+from nas.latency.device import Device
 from nas.latency.host import HOST
-from nas.latency.model import LatencyModel
-from nas.latency.targets import list_targets, load_target
-from nas.layers import lower
+from nas.latency.model import LatencyModel, OpSumModel
+from nas.latency.targets import list_targets, load_target, new_target
+from nas.layers import Layer, lower
 from nas.space import SearchSpace, load_space
 
 _CALIBRATION_NETWORKS = 20
@@ -107,30 +110,102 @@ def estimate(archs: tuple[str, ...], targets: tuple[str, ...], store_url: str, a
 
 @latency.command()
 @click.argument("archs", nargs=-1, metavar="[ARCH]...")
-@click.option("--target", default=HOST, show_default=True, help="host, this machine, is what can be measured.")
+@click.option("--target", default=HOST, show_default=True, help="host is this machine; with --device, a new name.")
+@click.option("--device", metavar="ssh://USER@HOST[:PORT]", help="A Linux board with python3, numpy and onnxruntime.")
 @click.option("--space", default="mobilenet_v3", show_default=True, help="The space whose ops are measured.")
 @click.option("--classes", default=1000, show_default=True, type=click.IntRange(min=1), help="Of the classifier.")
 @store_option
 @json_option
 def measure(  # noqa: PLR0913, PLR0917 - the command's options
-    archs: tuple[str, ...], target: str, space: str, classes: int, store_url: str, as_json: bool
+    archs: tuple[str, ...], target: str, device: str | None, space: str, classes: int, store_url: str, as_json: bool
 ) -> None:
-    """Measure each op of a space, and of each ARCH if given, on this machine, one thread, with ONNX Runtime.
+    """Measure each op of a space, and of each ARCH if given, on this machine or on a board, with one thread.
 
     Only what the table lacks is measured, so that a run that was stopped goes on where it was.
     """
+    found = load_space(space).with_num_classes(classes)
+    others = frozenset(layer for arch in archs for layer in lower(resolve_network(arch, store_url).architecture))
+    if device is not None:
+        known = _measured_board(device, target, found, others)
+        _print_measured(known.device, known.version, as_json)
+        return
     if target != HOST:
         load_target(target)  # an unknown one is another mistake
-        raise LatencyError(f"{target} cannot be measured from here; only --target {HOST} can")
-    networks = [resolve_network(arch, store_url).architecture for arch in archs]
-    model = _measured_host(load_space(space).with_num_classes(classes), networks)
-    device = next(device for device in list_targets() if device.target == HOST)
+        raise LatencyError(f"{target} cannot be measured from here; only --target {HOST}, or a --device, can")
+    model = _measured_host(found, others)
+    _print_measured(next(known for known in list_targets() if known.target == HOST), model.version, as_json)
+
+
+def _print_measured(device: Device, version: str, as_json: bool) -> None:
     if as_json:
         from nas.cli import tables  # noqa: PLC0415
 
-        tables.print_json({"target": model.target, "version": model.version, "error": dict(device.error)})
+        tables.print_json({"target": device.target, "version": version, "error": dict(device.error)})
         return
-    click.echo(f"host: {device.device}, {device.runtime} {device.runtime_version}; mean error {_error(device.error)}")
+    runtime = f"{device.runtime} {device.runtime_version}"
+    click.echo(f"{device.target}: {device.device}, {runtime}; mean error {_error(device.error)}")
+
+
+@latency.command()
+@click.option("--csv", "path", required=True, type=click.Path(path_type=Path), help="Rows of network,ms.")
+@click.option("--target", required=True, help="Name of the new target.")
+@click.option("--device", help="What was measured, as people know it.  [default: the target's name]")
+@click.option("--runtime", default="not recorded", show_default=True)
+@click.option("--runtime-version", default="not recorded", show_default=True)
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1))
+@click.option("--core", default="not recorded", show_default=True)
+@click.option("--dtype", default="float32", show_default=True)
+@click.option("--resolution", default=224, show_default=True, type=click.IntRange(min=1), help="Of layer strings.")
+@click.option("--classes", default=1000, show_default=True, type=click.IntRange(min=1), help="Of layer strings.")
+@click.option("--like", help="Take the ops of this target, and fit a scale and an offset alone.")
+@click.option("--out", type=click.Path(path_type=Path), help="Make the folder here.  [default: in the user's cache]")
+@click.option("--replace", is_flag=True, help="Replace a target of that name.")
+@store_option
+@json_option
+def fit(  # noqa: PLR0913, PLR0917 - the command's options
+    path: Path,
+    target: str,
+    device: str | None,
+    runtime: str,
+    runtime_version: str,
+    threads: int,
+    core: str,
+    dtype: str,
+    resolution: int,
+    classes: int,
+    like: str | None,
+    out: Path | None,
+    replace: bool,
+    store_url: str,
+    as_json: bool,
+) -> None:
+    """Make a target of measured whole networks: a CSV file with the columns network and ms.
+
+    A network is a reference network's name, a JSON file (its path relative to the CSV file), trial:ID, or a layer
+    string such as `c3s2i3o32 ds3s1i32o16 mb5s2i16m96o24se gap`.
+    """
+    from nas.cli import tables  # noqa: PLC0415
+    from nas.latency.fit import parse_network  # noqa: PLC0415 - scipy
+    from nas.latency.own_target import Origin, fit_own_target, read_measurements  # noqa: PLC0415 - scipy
+
+    def resolve(text: str) -> Architecture:
+        if " " in text:
+            return parse_network(text, resolution, classes)
+        return resolve_network(str(path.parent / text) if text.endswith(".json") else text, store_url).architecture
+
+    folder = new_target(target, out, replace=replace)
+    samples = read_measurements(path, resolve)
+    origin = Origin(device or target, runtime, runtime_version, threads, core, dtype, source=path.name)
+    made = fit_own_target(samples, origin, folder, like=like)
+    if as_json:
+        tables.print_json(
+            {"target": target, "folder": str(folder), "error": dict(made.error), "interval": made.interval}
+        )
+        return
+    click.echo(
+        f"{target}: {len(samples)} networks, mean error {_error(made.error)} on networks left out, "
+        f"interval of {made.coverage:.0%} +-{made.interval:.1%}; in {folder}"
+    )
 
 
 def ready_target(name: str, space: SearchSpace) -> LatencyModel:
@@ -138,20 +213,37 @@ def ready_target(name: str, space: SearchSpace) -> LatencyModel:
     return _measured_host(space) if name == HOST else load_target(name)
 
 
-def _measured_host(space: SearchSpace, others: Sequence[Architecture] = ()) -> LatencyModel:
-    """The table of this machine with all ops of the space and of `others`."""
+def _measured_host(space: SearchSpace, others: frozenset[Layer] = frozenset()) -> LatencyModel:
+    """The table of this machine with all ops of the space, and `others`."""
+    from nas.latency.measure import fill_host_table  # noqa: PLC0415 - onnxruntime
+
+    with _measuring("this machine") as progress:
+        networks = _calibration_networks(space)
+        return fill_host_table(space.layers() | others, architectures=networks, progress=progress)
+
+
+def _measured_board(device: str, target: str, space: SearchSpace, others: frozenset[Layer]) -> OpSumModel:
+    from nas.latency.remote import measure_board  # noqa: PLC0415 - onnx
+    from nas.latency.ssh import parse_address  # noqa: PLC0415
+
+    address, folder = parse_address(device), new_target(target, replace=True)  # a table that exists is added to
+    with _measuring(str(address)) as progress:
+        networks = _calibration_networks(space)
+        return measure_board(address, folder, space.layers() | others, architectures=networks, progress=progress)
+
+
+def _calibration_networks(space: SearchSpace) -> list[Architecture]:
+    rng = Random(0)
+    return [space.decode(space.sample(rng)) for _ in range(_CALIBRATION_NETWORKS)]
+
+
+@contextmanager
+def _measuring(where: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, moved by `progress(done, total)`."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from nas.latency.measure import fill_host_table  # noqa: PLC0415 - onnxruntime
-
-    rng = Random(0)
-    networks = [space.decode(space.sample(rng)) for _ in range(_CALIBRATION_NETWORKS)]
-    columns = (TextColumn("measuring ops on this machine"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(f"measuring ops on {where}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("ops", total=None)
-        return fill_host_table(
-            space.layers().union(*map(lower, others)),
-            architectures=networks,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+        yield lambda done, total: progress.update(task, completed=done, total=total)

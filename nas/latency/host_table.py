@@ -4,7 +4,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,20 +87,25 @@ class HostTable:
                 networks={network.id: ms for network, ms in self.networks.items()},
                 coverage=COVERAGE,
                 interval=round(half_width(errors), 4),
+                errors=tuple(errors),
             ),
             self.folder / DEVICE,
         )
 
 
+def open_host_table() -> AbstractContextManager[HostTable]:
+    """The table of this machine, see `open_table`."""
+    return open_table(host_dir())
+
+
 @contextmanager
-def open_host_table() -> Iterator[HostTable]:
-    """The table for writing, one process at a time; a line that a kill tore is dropped.
+def open_table(folder: Path) -> Iterator[HostTable]:
+    """The table in `folder` for writing, one process at a time; a line that a kill tore is dropped.
 
     Raises:
         LatencyError: another process holds the table for longer than a fill takes, the table is corrupt, or the
             cache is not writable.
     """
-    folder = host_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=LOCK_SECONDS):

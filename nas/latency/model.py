@@ -1,11 +1,13 @@
 """`LatencyModel`: what a network will take on a device, and how sure that is."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
 from nas.architecture import Architecture
 from nas.errors import MissingOpError
+from nas.latency.confidence import interval_at
 from nas.latency.device import Device
 from nas.latency.host import HOST
 from nas.layers import Layer, lower
@@ -38,6 +40,14 @@ class LatencyModel(Protocol):
 
         Raises:
             MissingOpError: the table lacks an op of the network; names it and the command that measures it.
+        """
+        ...
+
+    def with_coverage(self, coverage: float) -> "LatencyModel":
+        """The same model with intervals that hold the true value with probability `coverage`.
+
+        Raises:
+            LatencyError: a coverage that is no share above 0 and below 1.
         """
         ...
 
@@ -74,16 +84,29 @@ class OpSumModel:
         ms = self.device.calibration(self.sum_ms(architecture))
         return Latency(ms, ms * max(0.0, 1 - self.device.interval), ms * (1 + self.device.interval))
 
+    def with_coverage(self, coverage: float) -> "OpSumModel":
+        """See `LatencyModel.with_coverage`."""
+        device = replace(self.device, coverage=coverage, interval=interval_at(self.device, coverage))
+        return replace(self, device=device)
+
     def sum_ms(self, architecture: Architecture) -> float:
         """Sum of the network's ops, before calibration.
 
         Raises:
             MissingOpError: the table lacks an op of the network.
         """
-        layers = lower(architecture)
+        return self.costs.base_ms + self.ops_ms(lower(architecture))
+
+    def ops_ms(self, layers: Iterable[Layer]) -> float:
+        """Sum of these ops alone, before calibration.
+
+        Raises:
+            MissingOpError: the table lacks one of them.
+        """
+        layers = tuple(layers)
         if missing := self.missing(layers):
             raise MissingOpError(self._explain(missing))
-        return self.costs.base_ms + sum(self._known[layer] for layer in layers)
+        return sum(self._known[layer] for layer in layers)
 
     def missing(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """The different ops among `layers` that have no cost, in order."""

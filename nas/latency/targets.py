@@ -1,6 +1,7 @@
-"""Targets by name: the folders of `latency_models/`, their aliases, and `host`, this machine."""
+"""Targets by name: the folders of `latency_models/`, the user's own, their aliases, and `host`, this machine."""
 
 import hashlib
+import re
 from pathlib import Path
 
 from nas.errors import LatencyError
@@ -8,38 +9,51 @@ from nas.latency.device import Device, read_device
 from nas.latency.host import HOST, host_dir
 from nas.latency.model import LatencyModel, OpCosts, OpSumModel
 from nas.latency.table import COEFFICIENTS, DEVICE, TABLE, read_coefficients, read_table
-from nas.resources import data_dir
+from nas.resources import cache_dir, data_dir
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 def list_targets() -> list[Device]:
-    """All shipped devices by name, and this machine last if it has been measured.
+    """All shipped devices by name, the user's own, and this machine last if it has been measured.
 
     Raises:
         LatencyError: a `device.yaml` is broken.
     """
-    devices = [read_device(folder / DEVICE) for folder in _shipped()]
+    devices = [read_device(folder / DEVICE) for folder in _folders()]
     if host_measured():
         devices.append(read_device(host_dir() / DEVICE))
     return devices
 
 
 def load_target(name: str) -> LatencyModel:
-    """The model of a device, by its name or an alias.
+    """The model of a device, by its name, an alias, or the path of its folder.
 
     Raises:
         LatencyError: no such device, a broken table, or `host` without measurements.
     """
+    return load_folder(find_folder(name))
+
+
+def find_folder(name: str) -> Path:
+    """The folder of a device, by its name, an alias, or the path of the folder.
+
+    Raises:
+        LatencyError: no such device, or `host` without measurements.
+    """
     if name == HOST:
         if not host_measured():
             raise LatencyError("host has not been measured yet; run: nas latency measure --target host")
-        return load_folder(host_dir())
-    folders = {folder.name: folder for folder in _shipped()}
+        return host_dir()
+    if "/" in name:
+        return Path(name)
+    folders = {folder.name: folder for folder in _folders()}
     if name in folders:
-        return load_folder(folders[name])
+        return folders[name]
     devices = [read_device(folder / DEVICE) for folder in folders.values()]
     for device in devices:
         if name in device.aliases:
-            return load_folder(folders[device.target])
+            return folders[device.target]
     known = [*folders, *(alias for device in devices for alias in device.aliases), HOST]
     raise LatencyError(f"unknown target {name!r}; expected one of {', '.join(known)}")
 
@@ -71,5 +85,32 @@ def load_folder(folder: Path) -> OpSumModel:
     return OpSumModel(device, costs, hashlib.sha256(content).hexdigest()[:12])
 
 
-def _shipped() -> list[Path]:
-    return sorted(path.parent for path in data_dir("latency_models").glob(f"*/{DEVICE}"))
+def new_target(name: str, root: Path | None = None, *, replace: bool = False) -> Path:
+    """The folder, not yet made, for a device of the user's: in `root`, or where `load_target` finds it by name.
+
+    Raises:
+        LatencyError: the name is no plain word, is taken by a device that is not the user's, or exists and may not
+            be replaced.
+    """
+    if not _NAME.fullmatch(name):
+        raise LatencyError(f"target {name!r}; expected a name of small letters, digits, '-', '_' and '.'")
+    shipped = [read_device(folder / DEVICE) for folder in _folders_in(data_dir("latency_models"))]
+    taken = {HOST, *(device.target for device in shipped), *(alias for device in shipped for alias in device.aliases)}
+    if name in taken:
+        raise LatencyError(f"target {name!r} is taken; expected another name than {', '.join(sorted(taken))}")
+    folder = (root or _own_root()) / name
+    if (folder / DEVICE).exists() and not replace:
+        raise LatencyError(f"{folder}: exists; give --replace, or another --target")
+    return folder
+
+
+def _folders() -> list[Path]:
+    return [*_folders_in(data_dir("latency_models")), *_folders_in(_own_root())]
+
+
+def _own_root() -> Path:
+    return cache_dir() / "targets"
+
+
+def _folders_in(root: Path) -> list[Path]:
+    return sorted(path.parent for path in root.glob(f"*/{DEVICE}"))
