@@ -17,7 +17,7 @@ from nas.errors import LatencyError, NasError
 from nas.latency.calibration import COVERAGE, Calibration, calibrate, half_width, leave_one_out
 from nas.latency.device import Device, write_device
 from nas.latency.fit import FitError, Sample, fit_coefficients, judge, read_samples, slope, split, sum_ms
-from nas.latency.host_table import error_summary
+from nas.latency.score import error_summary
 from nas.latency.table import COEFFICIENT_COLUMNS, COEFFICIENTS, DEVICE
 from nas.resources import data_dir
 from nas.space import load_reference

@@ -1,17 +1,19 @@
 """`nas latency`: devices, estimates and measurements."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 
 import click
 
+from nas.architecture import Architecture
 from nas.cli.options import json_option, resolve_network, store_option
 from nas.errors import LatencyError
-from nas.latency.host import HOST
+from nas.latency.host import HOST, host_threads
 from nas.latency.model import LatencyModel
 from nas.latency.targets import list_targets, load_target
 from nas.space import SearchSpace, load_space
-
-_CALIBRATION_NETWORKS = 20
 
 
 @click.group()
@@ -102,47 +104,127 @@ def estimate(archs: tuple[str, ...], targets: tuple[str, ...], store_url: str, a
     )
 
 
+_target = click.option("--target", default=HOST, show_default=True, help="host, this machine, is what can be measured.")
+_space = click.option("--space", default="mobilenet_v3", show_default=True, help="The space that the networks are of.")
+_classes = click.option(
+    "--classes", default=1000, show_default=True, type=click.IntRange(min=1), help="Of the classifier."
+)
+_threads = click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Of the runtime.")
+
+
 @latency.command()
-@click.option("--target", default=HOST, show_default=True, help="host, this machine, is what can be measured.")
-@click.option("--space", default="mobilenet_v3", show_default=True, help="The space whose ops are measured.")
-@click.option("--classes", default=1000, show_default=True, type=click.IntRange(min=1), help="Of the classifier.")
+@_target
+@_space
+@_classes
+@_threads
+@click.option("--quick", is_flag=True, help="Fewer networks and shorter readings: a minute or two, and a larger error.")
 @json_option
-def measure(target: str, space: str, classes: int, as_json: bool) -> None:
-    """Measure each op of a space on this machine, one thread, with ONNX Runtime.
+def measure(target: str, space: str, classes: int, threads: int, quick: bool, as_json: bool) -> None:  # noqa: PLR0913, PLR0917
+    """Measure each op of a space on this machine with ONNX Runtime, and the whole networks that correct them.
 
     Only what the table lacks is measured, so that a run that was stopped goes on where it was.
     """
-    if target != HOST:
-        load_target(target)  # an unknown one is another mistake
-        raise LatencyError(f"{target} cannot be measured from here; only --target {HOST} can")
-    model = _measured_host(load_space(space).with_num_classes(classes))
-    device = next(device for device in list_targets() if device.target == HOST)
+    _require_host(target)
+    model = _measured_host(load_space(space).with_num_classes(classes), threads, quick=quick)
+    device = next(device for device in list_targets() if device.target == model.target)
     if as_json:
         from nas.cli import tables  # noqa: PLC0415
 
         tables.print_json({"target": model.target, "version": model.version, "error": dict(device.error)})
         return
-    click.echo(f"host: {device.device}, {device.runtime} {device.runtime_version}; mean error {_error(device.error)}")
+    click.echo(
+        f"{model.target}: {device.device}, {device.runtime} {device.runtime_version}; mean error {_error(device.error)}"
+    )
+    click.echo("\n".join(item["note"] for item in device.provenance if item.get("note")))
+
+
+@latency.command()
+@_target
+@_space
+@_classes
+@_threads
+@click.option("--networks", default=100, show_default=True, type=click.IntRange(min=9), help="How many to draw.")
+@click.option("--seed", default=0, show_default=True, help="Of the draw.")
+@click.option(
+    "--pruned", is_flag=True, help="Cut their widths as pruning does; the table's own error is left as it is."
+)
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Predicted against measured, as an image."
+)
+@json_option
+def validate(  # noqa: PLR0913, PLR0917
+    target: str, space: str, classes: int, threads: int, networks: int, seed: int, pruned: bool, plot: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Measure networks whole that the table was not fitted on, and compare with the estimates.
+
+    The error and the interval that follow from it are stored with the table.
+    """
+    from nas.cli import tables  # noqa: PLC0415
+    from nas.latency.measure import validate_host  # noqa: PLC0415 - onnxruntime
+
+    _require_host(target)
+    drawn = draw_networks(load_space(space).with_num_classes(classes), networks, f"validate {seed}", pruned=pruned)
+    with _progress("measuring whole networks") as progress:
+        found = validate_host(drawn, threads=threads, store=not pruned, progress=progress)
+    if plot is not None:
+        from nas.latency.validation import plot_validation  # noqa: PLC0415 - scipy
+
+        plot_validation(found, plot)
+    if as_json:
+        tables.print_json(found.to_dict())
+        return
+    tables.print_table(
+        ("networks", "mean error", "worst", "within 5 %", "within 10 %", "Spearman", "Kendall"),
+        [
+            [
+                f"{found.score[key]:g}"
+                for key in ("networks", "mape", "worst", "within_5", "within_10", "spearman", "kendall")
+            ]
+        ],
+    )
+    click.echo(found.note)
+
+
+def draw_networks(space: SearchSpace, count: int, seed: str, *, pruned: bool = False) -> list[Architecture]:
+    """Random networks of the space, the same for a seed; a longer draw begins with the shorter one."""
+    from nas.latency.pruned import pruned as cut  # noqa: PLC0415
+
+    rng = Random(f"{seed} {pruned}")
+    drawn = (space.decode(space.sample(rng)) for _ in range(count))
+    return [cut(network, rng) if pruned else network for network in drawn]
 
 
 def ready_target(name: str, space: SearchSpace) -> LatencyModel:
     """The latency model of a search's target; `host` is measured first where its table lacks ops of the space."""
-    return _measured_host(space) if name == HOST else load_target(name)
+    threads = host_threads(name)
+    return _measured_host(space, threads, quick=True) if threads else load_target(name)
 
 
-def _measured_host(space: SearchSpace) -> LatencyModel:
+def _require_host(target: str) -> None:
+    if target != HOST:
+        load_target(target)  # an unknown one is another mistake
+        raise LatencyError(f"{target} cannot be measured from here; only --target {HOST} can")
+
+
+def _measured_host(space: SearchSpace, threads: int, *, quick: bool) -> LatencyModel:
+    from nas.latency.measure import FULL, QUICK, fill_host_table  # noqa: PLC0415 - onnxruntime
+
+    effort = QUICK if quick else FULL
+    networks = draw_networks(space, effort.networks, "fit") + draw_networks(space, effort.pruned, "fit", pruned=True)
+    with _progress("measuring ops and networks on this machine") as progress:
+        return fill_host_table(
+            space.layers(), architectures=networks, threads=threads, effort=effort, progress=progress
+        )
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr with the time left; what it yields takes the steps done and their number."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from nas.latency.measure import fill_host_table  # noqa: PLC0415 - onnxruntime
-
-    rng = Random(0)
-    networks = [space.decode(space.sample(rng)) for _ in range(_CALIBRATION_NETWORKS)]
-    columns = (TextColumn("measuring ops on this machine"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("ops", total=None)
-        return fill_host_table(
-            space.layers(),
-            architectures=networks,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

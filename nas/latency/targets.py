@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 
 from nas.errors import LatencyError
+from nas.latency.corrected import read_corrected
 from nas.latency.device import Device, read_device
-from nas.latency.host import HOST, host_dir
+from nas.latency.host import HOST, host_dir, host_threads
 from nas.latency.model import LatencyModel, OpCosts, OpSumModel
 from nas.latency.table import COEFFICIENTS, DEVICE, TABLE, read_coefficients, read_table
 from nas.resources import data_dir
@@ -29,10 +30,13 @@ def load_target(name: str) -> LatencyModel:
     Raises:
         LatencyError: no such device, a broken table, or `host` without measurements.
     """
-    if name == HOST:
-        if not host_measured():
-            raise LatencyError("host has not been measured yet; run: nas latency measure --target host --space SPACE")
-        return load_folder(host_dir())
+    if threads := host_threads(name):
+        if not host_measured(threads):
+            again = f" --threads {threads}" if threads > 1 else ""
+            raise LatencyError(
+                f"{name} has not been measured yet; run: nas latency measure --target {HOST} --space SPACE{again}"
+            )
+        return load_folder(host_dir(threads))
     folders = {folder.name: folder for folder in _shipped()}
     if name in folders:
         return load_folder(folders[name])
@@ -44,21 +48,24 @@ def load_target(name: str) -> LatencyModel:
     raise LatencyError(f"unknown target {name!r}; expected one of {', '.join(known)}")
 
 
-def host_measured() -> bool:
+def host_measured(threads: int = 1) -> bool:
     """Whether this machine has a calibrated table."""
-    return (host_dir() / DEVICE).is_file()
+    return (host_dir(threads) / DEVICE).is_file()
 
 
 def load_folder(folder: Path) -> OpSumModel:
-    """The model of one folder: `device.yaml` with `table.csv` or `coefficients.csv`.
+    """The model of one folder: `device.yaml` with `table.csv`, `coefficients.csv`, or both: corrected rows.
 
     Raises:
         LatencyError: a file is absent or broken.
     """
     device = read_device(folder / DEVICE)
-    fitted = (folder / COEFFICIENTS).is_file()
-    costs: OpCosts = read_coefficients(folder / COEFFICIENTS) if fitted else read_table(folder / TABLE)
-    content = (folder / DEVICE).read_bytes() + (folder / (COEFFICIENTS if fitted else TABLE)).read_bytes()
+    measured, fitted = (folder / TABLE).is_file(), (folder / COEFFICIENTS).is_file()
+    costs: OpCosts = read_table(folder / TABLE) if measured else read_coefficients(folder / COEFFICIENTS)
+    if measured and fitted:
+        costs = read_corrected(folder)
+    files = (DEVICE, *((TABLE,) if measured else ()), *((COEFFICIENTS,) if fitted else ()))
+    content = b"".join((folder / name).read_bytes() for name in files)
     return OpSumModel(device, costs, hashlib.sha256(content).hexdigest()[:12])
 
 
