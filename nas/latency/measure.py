@@ -27,7 +27,7 @@ WARM_UP = 3
 MIN_RUNS, MAX_RUNS = 7, 101
 
 SENTINEL = Layer("conv", 64, 64, 28, 3, act="relu")
-SENTINEL_RUNS = 15
+SENTINEL_RUNS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Effort:
     patience_s: float  # how long a run waits for a quiet machine, all in all
 
 
-FULL = Effort(op_passes=2, op_ms=10.0, network_passes=3, network_ms=80.0, networks=240, pruned=60, patience_s=240.0)
+FULL = Effort(op_passes=2, op_ms=10.0, network_passes=3, network_ms=80.0, networks=160, pruned=40, patience_s=240.0)
 QUICK = Effort(op_passes=1, op_ms=4.0, network_passes=2, network_ms=50.0, networks=70, pruned=10, patience_s=40.0)
 
 
@@ -54,21 +54,20 @@ class Bench:
     threads: int
     sentinel: Sentinel
 
-    def median_ms(self, model: bytes, budget_ms: float) -> float:
-        """Median milliseconds of a run in a new session."""
+    def session_ms(self, model: bytes, budget_ms: float) -> float:
+        """Milliseconds of a run in a new session."""
         run_ms = _stopwatch(model, self.threads)
-        runs = int(np.clip(budget_ms / max(run_ms(), 1e-3), MIN_RUNS, MAX_RUNS))
-        return float(np.median([run_ms() for _ in range(runs)]))
+        return _typical_ms(run_ms, int(np.clip(budget_ms / max(run_ms(), 1e-3), MIN_RUNS, MAX_RUNS)))
 
     def isolated_ms(self, layers: Sequence[Layer], budget_ms: float) -> float:
         """One op, or the ops of one block, as a graph of its own; what a call of the runtime takes is taken off."""
         rng = np.random.default_rng(0)
         graph = op_graph(layers[0], rng) if len(layers) == 1 else network_graph(layers, rng)
-        return max(self.median_ms(graph, budget_ms) - self.median_ms(op_graph(EMPTY, rng), 1.0), 0.0)
+        return max(self.session_ms(graph, budget_ms) - self.session_ms(op_graph(EMPTY, rng), 1.0), 0.0)
 
     def network_ms(self, architecture: Architecture, budget_ms: float) -> float:
         """A whole network with random weights."""
-        return self.median_ms(network_graph(lower(architecture), np.random.default_rng(0)), budget_ms)
+        return self.session_ms(network_graph(lower(architecture), np.random.default_rng(0)), budget_ms)
 
     def ops(self, layers: Sequence[Layer], effort: Effort, rng: Random) -> Iterator[Reading[Layer]]:
         """Each op alone."""
@@ -86,7 +85,7 @@ class Bench:
 def open_bench(threads: int = 1, patience_s: float = FULL.patience_s) -> Bench:
     """The bench with its sentinel loaded."""
     run_ms = _stopwatch(op_graph(SENTINEL, np.random.default_rng(0)), threads)
-    return Bench(threads, Sentinel(lambda: float(np.median([run_ms() for _ in range(SENTINEL_RUNS)])), patience_s))
+    return Bench(threads, Sentinel(lambda: _typical_ms(run_ms, SENTINEL_RUNS), patience_s))
 
 
 def fill_host_table(
@@ -185,10 +184,10 @@ def _fill(
 def _repeat_slow(
     table: HostTable, bench: Bench, readings: Sequence[Reading[Layer] | Reading[Architecture]], effort: Effort
 ) -> int:
-    """Measure once more what proved slow when the machine had become quieter; how many stay disturbed."""
+    """Measure once more, if patience is left, what a quieter machine proved slow; how many stay disturbed."""
     slow = {reading.item for reading in readings if not bench.sentinel.quiet(reading.sentinel_ms)}
-    if not slow:
-        return 0
+    if not slow or bench.sentinel.patience_s <= 0:
+        return len(slow)
     layers = [item for item in slow if isinstance(item, Layer)]
     networks = [item for item in slow if isinstance(item, Architecture)]
     table.drop(layers, networks)
@@ -201,6 +200,11 @@ def _note(sentinel: Sentinel, disturbed: int, total: int) -> str:
         f"sentinel {sentinel.best_ms:.4f} ms; {sentinel.repeats} readings taken again;"
         f" {disturbed} of {total} ops and networks kept although the machine was not quiet"
     )
+
+
+def _typical_ms(run_ms: Callable[[], float], runs: int) -> float:
+    """The lower quartile of some runs: interference only ever adds, and comes and goes within a session."""
+    return float(np.quantile([run_ms() for _ in range(runs)], 0.25))
 
 
 def _stopwatch(model: bytes, threads: int) -> Callable[[], float]:

@@ -8,6 +8,7 @@ from random import Random
 from statistics import median
 from typing import Generic, TypeVar
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 TOLERANCE = 0.06
@@ -36,6 +37,7 @@ class Sentinel:
     read_ms: Callable[[], float]
     patience_s: float  # left
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
     best_ms: float = field(default=inf, init=False)
     repeats: int = field(default=0, init=False)  # readings that were thrown away
 
@@ -49,11 +51,17 @@ class Sentinel:
         """Whether the machine ran about as fast then as it was ever seen to."""
         return ms <= self.best_ms * (1 + TOLERANCE)
 
+    def spend(self, work: Callable[[], R]) -> R:
+        """Do work that patience pays for."""
+        start = self.clock()
+        result = work()
+        self.patience_s -= self.clock() - start
+        return result
+
     def wait(self) -> float:
         """The sentinel's milliseconds as soon as the machine is quiet, or when the patience is at its end."""
         while not self.quiet(ms := self.now()) and self.patience_s > 0:
-            self.sleep(_PAUSE_S)
-            self.patience_s -= _PAUSE_S
+            self.spend(lambda: self.sleep(_PAUSE_S))
         return ms
 
 
@@ -90,11 +98,14 @@ def watched(
 
 def _undisturbed(items: Sequence[T], read_ms: Callable[[T], float], sentinel: Sentinel) -> tuple[list[float], float]:
     """The times of the items, and the sentinel's before or after them, whichever is slower."""
-    for attempt in range(RETRIES + 1):
-        before = sentinel.wait()
-        times = [read_ms(item) for item in items]
-        slower = max(before, sentinel.now())
-        if sentinel.quiet(slower):
+    before = sentinel.wait()
+    times = [read_ms(item) for item in items]
+    slower = max(before, sentinel.now())
+    for _ in range(RETRIES):
+        if sentinel.quiet(slower) or sentinel.patience_s <= 0:
             break
-        sentinel.repeats += len(items) * (attempt < RETRIES)
+        sentinel.repeats += len(items)
+        before = sentinel.wait()
+        times = sentinel.spend(lambda: [read_ms(item) for item in items])
+        slower = max(before, sentinel.now())
     return times, slower
