@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from nas.batch import compile_macs, compile_params, compile_space
 from nas.errors import MissingOpError, SpaceError
 from nas.latency.calibration import Calibration
+from nas.latency.corrected import CorrectedTable
+from nas.latency.corrections import Corrections
 from nas.latency.model import OpSumModel
 from nas.latency.table import Row, Table, as_deployed
 from nas.latency.targets import load_target
@@ -21,6 +23,19 @@ SPACES = {name: load_space(name).with_num_classes(10) for name in spaces()}
 PIXEL1 = load_target("pixel1")
 MODEL = OpSumModel(replace(PIXEL1.device, calibration=Calibration(0.9, 1.5)), PIXEL1.costs, "1")  # offset, too
 COMPILED = {name: compile_space(space, MODEL) for name, space in SPACES.items()}
+
+
+def corrected_model(space):
+    """Like that of `host`: rows corrected by their features, a constant, and ops that others stand for."""
+    layers = sorted({as_deployed(layer) for layer in space.layers()}, key=str)
+    rng = Random(str(len(layers)))
+    rows = {layer: Row(layer, layer.macs / 1e7 + rng.uniform(0.01, 0.2), 0.0) for layer in layers}
+    similar = [layer for layer in layers if layer.kind == "conv" and layer.kernel == 1 and layer.out_size > 1]
+    for layer in rng.sample(similar, len(similar) // 4):
+        near = replace(layer, out_channels=layer.out_channels + 4)
+        rows[near] = Row(near, rows.pop(layer).ms, 0.0)
+    corrections = {"network": 0.7, "op": 0.01, "row_pointwise": 0.6, "pointwise_out": 0.3, "scale_ragged": 0.2}
+    return OpSumModel(PIXEL1.device, CorrectedTable(rows, Corrections(corrections)), "1")
 
 
 def raw_genotypes(space, count, rng):
@@ -37,6 +52,17 @@ def test_a_batch_has_the_latency_of_each_single_estimate(name, seed, count):
     genotypes = raw_genotypes(space, count, Random(seed))
     single = [MODEL.estimate(space.decode(tuple(map(int, genotype)))).ms for genotype in genotypes]
     np.testing.assert_allclose(COMPILED[name].estimate(genotypes), single, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_corrected_table_with_interpolated_ops_is_the_same_sum(name):
+    space = SPACES[name]
+    model = corrected_model(space)
+    genotypes = raw_genotypes(space, 30, Random(5))
+    single = [model.estimate(space.decode(tuple(map(int, genotype)))) for genotype in genotypes]
+    assert any(latency.interpolated for latency in single)
+    estimates = compile_space(space, model).estimate(genotypes)
+    np.testing.assert_allclose(estimates, [latency.ms for latency in single], rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -9,9 +9,13 @@ from nas.architecture import Architecture, ConvBlock, PoolBlock
 from nas.cli.search import verify_best
 from nas.errors import BudgetError, LatencyError, NasError
 from nas.latency.confidence import interval_at
+from nas.latency.corrected import CorrectedTable
+from nas.latency.corrections import Corrections
 from nas.latency.device import read_device, write_device
-from nas.latency.model import Latency
+from nas.latency.model import Latency, OpSumModel
+from nas.latency.table import Row, as_deployed
 from nas.latency.targets import load_target
+from nas.layers import lower
 from nas.resources import data_dir
 from nas.search import RUNS, SearchResult, SearchSettings, proxy_training, search
 from nas.space import load_space
@@ -73,6 +77,19 @@ def test_the_estimate_stays_and_the_interval_widens():
     assert wider.estimate(network).high_ms > PIXEL1.estimate(network).high_ms
     assert wider.with_coverage(0.9).estimate(network).high_ms == pytest.approx(PIXEL1.estimate(network).high_ms)
     assert (wider.target, wider.version) == (PIXEL1.target, PIXEL1.version)
+
+
+def test_the_doubt_of_interpolated_ops_widens_as_the_interval_does():
+    network = Architecture(16, (ConvBlock(8, 3, 2, "relu"), PoolBlock()), num_classes=4)
+    rows = {as_deployed(op): Row(as_deployed(op), 1.0, 0.0) for op in lower(network)}
+    conv = next(op for op in rows if op.kind == "conv")
+    rows[replace(conv, out_channels=16)] = rows.pop(conv)
+    model = OpSumModel(replace(MEASURED, fit={"interpolation": 0.2}), CorrectedTable(rows, Corrections({})), "1")
+    wide = model.with_coverage(0.975)
+    narrow, wider = model.estimate(network), wide.estimate(network)
+    assert narrow.interpolated
+    assert wide.with_coverage(0.9).device.fit["interpolation"] == pytest.approx(0.2)
+    assert (wider.high_ms - wider.ms) / (narrow.high_ms - narrow.ms) == pytest.approx(39 / 36)
 
 
 def test_errors_survive_the_file_and_wrong_ones_are_refused(tmp_path):

@@ -123,6 +123,7 @@ def test_binary_and_absent_files_are_refused(nas, folder):  # noqa: F811
         ("pixel1", "'pixel1' is taken"),
         ("pixel", "'pixel' is taken"),
         ("host", "'host' is taken"),
+        ("host-4t", "'host-4t' is taken"),
         ("../up", "expected a name"),
         ("", "expected a name"),
     ],

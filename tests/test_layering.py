@@ -51,8 +51,8 @@ HOMES = {
     "sqlalchemy": ("store",),
     "alembic": ("store",),
     "sklearn": ("training.data",),
-    "scipy": ("latency.fit", "latency.confidence"),
-    "matplotlib": ("report",),
+    "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score"),
+    "matplotlib": ("report", "latency.validation"),
 }
 
 

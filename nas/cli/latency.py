@@ -4,20 +4,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import click
 
 from nas.architecture import Architecture
 from nas.cli.options import json_option, resolve_network, store_option
 from nas.errors import LatencyError
-from nas.latency.device import Device
-from nas.latency.host import HOST
+from nas.latency.host import HOST, host_threads
 from nas.latency.model import LatencyModel, OpSumModel
 from nas.latency.targets import list_targets, load_target, new_target
 from nas.layers import Layer, lower
 from nas.space import SearchSpace, load_space
 
-_CALIBRATION_NETWORKS = 20
+if TYPE_CHECKING:  # importing it means importing onnxruntime
+    from nas.latency.measure import Effort
 
 
 @click.group()
@@ -108,42 +109,52 @@ def estimate(archs: tuple[str, ...], targets: tuple[str, ...], store_url: str, a
     )
 
 
+_target = click.option("--target", default=HOST, show_default=True, help="host, this machine, is what can be measured.")
+_space = click.option("--space", default="mobilenet_v3", show_default=True, help="The space that the networks are of.")
+_classes = click.option(
+    "--classes", default=1000, show_default=True, type=click.IntRange(min=1), help="Of the classifier."
+)
+_threads = click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Of the runtime.")
+
+
 @latency.command()
 @click.argument("archs", nargs=-1, metavar="[ARCH]...")
 @click.option("--target", default=HOST, show_default=True, help="host is this machine; with --device, a new name.")
 @click.option("--device", metavar="ssh://USER@HOST[:PORT]", help="A Linux board with python3, numpy and onnxruntime.")
-@click.option("--space", default="mobilenet_v3", show_default=True, help="The space whose ops are measured.")
-@click.option("--classes", default=1000, show_default=True, type=click.IntRange(min=1), help="Of the classifier.")
+@_space
+@_classes
+@_threads
+@click.option("--quick", is_flag=True, help="Fewer networks and shorter readings: a minute or two, and a larger error.")
 @store_option
 @json_option
 def measure(  # noqa: PLR0913, PLR0917 - the command's options
-    archs: tuple[str, ...], target: str, device: str | None, space: str, classes: int, store_url: str, as_json: bool
-) -> None:
-    """Measure each op of a space, and of each ARCH if given, on this machine or on a board, with one thread.
+    archs: tuple[str, ...], target: str, device: str | None, space: str, classes: int, threads: int, quick: bool,
+    store_url: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Measure each op of a space, and of each ARCH if given, here or on a board with ONNX Runtime.
 
-    Only what the table lacks is measured, so that a run that was stopped goes on where it was.
+    Whole networks of the space are measured, too: they correct what the ops take alone. Only what the table lacks is
+    measured, so that a run that was stopped goes on where it was.
     """
     found = load_space(space).with_num_classes(classes)
     others = frozenset(layer for arch in archs for layer in lower(resolve_network(arch, store_url).architecture))
     if device is not None:
-        known = _measured_board(device, target, found, others)
-        _print_measured(known.device, known.version, as_json)
-        return
-    if target != HOST:
-        load_target(target)  # an unknown one is another mistake
-        raise LatencyError(f"{target} cannot be measured from here; only --target {HOST}, or a --device, can")
-    model = _measured_host(found, others)
-    _print_measured(next(known for known in list_targets() if known.target == HOST), model.version, as_json)
-
-
-def _print_measured(device: Device, version: str, as_json: bool) -> None:
+        if threads > 1:
+            raise LatencyError("--threads: a board is measured with one thread; expected --threads 1 or none")
+        model = _measured_board(device, target, found, others, quick=quick)
+    else:
+        _require_host(target, f"only --target {HOST} can, or a board that --device names")
+        model = _measured_host(found, threads, others, quick=quick)
     if as_json:
         from nas.cli import tables  # noqa: PLC0415
 
-        tables.print_json({"target": device.target, "version": version, "error": dict(device.error)})
+        tables.print_json({"target": model.target, "version": model.version, "error": dict(model.device.error)})
         return
-    runtime = f"{device.runtime} {device.runtime_version}"
-    click.echo(f"{device.target}: {device.device}, {runtime}; mean error {_error(device.error)}")
+    runtime = f"{model.device.runtime} {model.device.runtime_version}"
+    click.echo(f"{model.target}: {model.device.device}, {runtime}; mean error {_error(model.device.error)}")
+    for item in model.device.provenance:
+        if note := item.get("note"):
+            click.echo(note)
 
 
 @latency.command()
@@ -208,42 +219,111 @@ def fit(  # noqa: PLR0913, PLR0917 - the command's options
     )
 
 
+@latency.command()
+@_target
+@_space
+@_classes
+@_threads
+@click.option("--networks", default=100, show_default=True, type=click.IntRange(min=9), help="How many to draw.")
+@click.option("--seed", default=0, show_default=True, help="Of the draw.")
+@click.option(
+    "--pruned", is_flag=True, help="Cut their widths as pruning does; the table's own error is left as it is."
+)
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Predicted against measured, as an image."
+)
+@json_option
+def validate(  # noqa: PLR0913, PLR0917
+    target: str, space: str, classes: int, threads: int, networks: int, seed: int, pruned: bool, plot: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Measure networks whole that the table was not fitted on, and compare with the estimates.
+
+    The error and the interval that follow from it are stored with the table.
+    """
+    from nas.cli import tables  # noqa: PLC0415
+    from nas.latency.measure import validate_host  # noqa: PLC0415 - onnxruntime
+
+    _require_host(target)
+    drawn = draw_networks(load_space(space).with_num_classes(classes), networks, f"validate {seed}", pruned=pruned)
+    with _progress("measuring whole networks") as progress:
+        found = validate_host(drawn, threads=threads, store=not pruned, progress=progress)
+    if plot is not None:
+        from nas.latency.validation import plot_validation  # noqa: PLC0415 - scipy
+
+        plot_validation(found, plot)
+    if as_json:
+        tables.print_json(found.to_dict())
+        return
+    tables.print_table(
+        ("networks", "mean error", "worst", "within 5 %", "within 10 %", "Spearman", "Kendall"),
+        [
+            [
+                f"{found.score[key]:g}"
+                for key in ("networks", "mape", "worst", "within_5", "within_10", "spearman", "kendall")
+            ]
+        ],
+    )
+    click.echo(found.note)
+
+
+def draw_networks(space: SearchSpace, count: int, seed: str, *, pruned: bool = False) -> list[Architecture]:
+    """Random networks of the space, the same for a seed; a longer draw begins with the shorter one."""
+    from nas.latency.pruned import pruned as cut  # noqa: PLC0415
+
+    rng = Random(f"{seed} {pruned}")
+    drawn = (space.decode(space.sample(rng)) for _ in range(count))
+    return [cut(network, rng) if pruned else network for network in drawn]
+
+
 def ready_target(name: str, space: SearchSpace) -> LatencyModel:
     """The latency model of a search's target; `host` is measured first where its table lacks ops of the space."""
-    return _measured_host(space) if name == HOST else load_target(name)
+    threads = host_threads(name)
+    return _measured_host(space, threads, quick=True) if threads else load_target(name)
 
 
-def _measured_host(space: SearchSpace, others: frozenset[Layer] = frozenset()) -> LatencyModel:
+def _require_host(target: str, expected: str = f"only --target {HOST} can") -> None:
+    if target != HOST:
+        load_target(target)  # an unknown one is another mistake
+        raise LatencyError(f"{target} cannot be measured from here; {expected}")
+
+
+def _measured_host(
+    space: SearchSpace, threads: int, others: frozenset[Layer] = frozenset(), *, quick: bool
+) -> OpSumModel:
     """The table of this machine with all ops of the space, and `others`."""
-    from nas.latency.measure import fill_host_table  # noqa: PLC0415 - onnxruntime
+    from nas.latency.measure import FULL, QUICK, fill_host_table  # noqa: PLC0415 - onnxruntime
 
-    with _measuring("this machine") as progress:
-        networks = _calibration_networks(space)
-        return fill_host_table(space.layers() | others, architectures=networks, progress=progress)
+    effort = QUICK if quick else FULL
+    networks, layers = _networks_to_fit(space, effort), space.layers() | others
+    with _progress("measuring ops and networks on this machine") as progress:
+        return fill_host_table(layers, architectures=networks, threads=threads, effort=effort, progress=progress)
 
 
-def _measured_board(device: str, target: str, space: SearchSpace, others: frozenset[Layer]) -> OpSumModel:
+def _networks_to_fit(space: SearchSpace, effort: "Effort") -> list[Architecture]:
+    return draw_networks(space, effort.networks, "fit") + draw_networks(space, effort.pruned, "fit", pruned=True)
+
+
+def _measured_board(
+    device: str, target: str, space: SearchSpace, others: frozenset[Layer], *, quick: bool
+) -> OpSumModel:
+    from nas.latency.measure import FULL, QUICK  # noqa: PLC0415 - onnxruntime
     from nas.latency.remote import measure_board  # noqa: PLC0415 - onnx
     from nas.latency.ssh import parse_address  # noqa: PLC0415
 
     address, folder = parse_address(device), new_target(target, replace=True)  # a table that exists is added to
-    with _measuring(str(address)) as progress:
-        networks = _calibration_networks(space)
+    networks = _networks_to_fit(space, QUICK if quick else FULL)
+    with _progress(f"measuring ops and networks on {address}") as progress:
         return measure_board(address, folder, space.layers() | others, architectures=networks, progress=progress)
 
 
-def _calibration_networks(space: SearchSpace) -> list[Architecture]:
-    rng = Random(0)
-    return [space.decode(space.sample(rng)) for _ in range(_CALIBRATION_NETWORKS)]
-
-
 @contextmanager
-def _measuring(where: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, moved by `progress(done, total)`."""
+def _progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr with the time left; what it yields takes the steps done and their number."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    columns = (TextColumn(f"measuring ops on {where}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("ops", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

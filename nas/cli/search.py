@@ -137,22 +137,24 @@ def require_measurable(target: str) -> None:
     Raises:
         LatencyError: an unknown target, or one other than this machine.
     """
-    from nas.latency.host import HOST  # noqa: PLC0415
+    from nas.latency.host import HOST, host_threads  # noqa: PLC0415
     from nas.latency.targets import load_target  # noqa: PLC0415
 
-    if target != HOST:
+    if not host_threads(target):
         name = load_target(target).target  # an unknown one is another mistake
         raise LatencyError(f"--verify: {name} cannot be measured from here; only --target {HOST} can")
 
 
 def verify_best(found: "SearchResult", latency: "LatencyModel") -> dict[str, Any] | None:
     """The best network measured whole on this machine, beside what was predicted; None if there is no best one."""
+    from nas.latency.host import host_threads  # noqa: PLC0415
     from nas.latency.measure import measure_network  # noqa: PLC0415 - onnxruntime
 
     if found.best is None:
         return None
     architecture = found.best.trial.proposal.architecture
-    predicted, measured_ms = latency.estimate(architecture), measure_network(architecture)
+    predicted = latency.estimate(architecture)
+    measured_ms = measure_network(architecture, threads=host_threads(latency.target) or 1)
     return {
         "trial": found.best.id,
         "architecture": architecture.id,

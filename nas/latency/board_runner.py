@@ -65,7 +65,7 @@ def main() -> None:
     """Introduce the board, then measure until the archive ends."""
     governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "unknown"
     say({"device": device_name(), "runtime_version": ort.__version__, "core": "any; governor " + governor})
-    with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
+    with tarfile.open(fileobj=sys.stdin.buffer, mode="r|gz") as archive:
         for member in archive:
             file = archive.extractfile(member)
             assert file is not None

@@ -1,9 +1,25 @@
 """Intervals of another coverage than the recorded one."""
 
+from dataclasses import replace
 from math import ceil
 
 from nas.errors import LatencyError
 from nas.latency.device import Device
+
+INTERPOLATION = "interpolation"
+"""Key in a device's `fit`: relative error of an op's time from similar ops, below which the device's coverage stays."""
+
+
+def device_at(device: Device, coverage: float) -> Device:
+    """The device with intervals of that coverage; the error of interpolated ops is widened as all errors are.
+
+    Raises:
+        LatencyError: a coverage that is no share above 0 and below 1.
+    """
+    interval, fit = interval_at(device, coverage), device.fit
+    if fit and INTERPOLATION in fit and device.interval:
+        fit = {**fit, INTERPOLATION: fit[INTERPOLATION] * interval / device.interval}
+    return replace(device, coverage=coverage, interval=interval, fit=fit)
 
 
 def interval_at(device: Device, coverage: float) -> float:

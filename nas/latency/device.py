@@ -17,7 +17,8 @@ class Device:
     """A device as it was measured: another runtime, version, core or dtype is another device.
 
     `fit` is the error of fitted coefficients on whole networks that they have not seen, before calibration; None where
-    every op was measured. `error` is that of calibrated estimates, each network left out of the calibration; percent.
+    nothing was fitted. `error` is that of estimates, each network left out of the calibration or, after
+    `nas latency validate`, unknown to the table; percent.
     `networks` are the milliseconds of the networks that the calibration stands on. `interval` is the relative
     half-width within which a new network's latency lies with probability `coverage`. `errors` are the relative errors
     (estimated / measured - 1) behind it, network by network, for other coverages; empty if they were not recorded.
@@ -68,8 +69,8 @@ def read_device(path: Path) -> Device:
         threads=_count(path, "threads", data["threads"]),
         resolution=None if data["resolution"] is None else _count(path, "resolution", data["resolution"]),
         provenance=tuple(_texts(path, "provenance", item) for item in _list(path, "provenance", data["provenance"])),
-        fit=None if data["fit"] is None else _numbers(path, "fit", data["fit"]),
-        error=_numbers(path, "error", data["error"]),
+        fit=None if data["fit"] is None else _numbers(path, "fit", data["fit"], least=-1.0),
+        error=_numbers(path, "error", data["error"], least=-1.0),
         calibration=Calibration(
             _number(path, "calibration.scale", calibration["scale"]),
             _number(path, "calibration.offset_ms", calibration["offset_ms"]),
@@ -121,9 +122,9 @@ def _count(path: Path, key: str, value: object) -> int:
     return value
 
 
-def _number(path: Path, key: str, value: object) -> float:
-    if type(value) not in (int, float) or not 0 <= value < float("inf"):  # type: ignore[operator]
-        raise LatencyError(f"{path}: {key}: {value!r}; expected a number of at least 0")
+def _number(path: Path, key: str, value: object, least: float = 0.0) -> float:
+    if type(value) not in (int, float) or not least <= value < float("inf"):  # type: ignore[operator]
+        raise LatencyError(f"{path}: {key}: {value!r}; expected a number of at least {least:g}")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -133,10 +134,10 @@ def _error(path: Path, value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def _numbers(path: Path, key: str, value: object) -> dict[str, float]:
+def _numbers(path: Path, key: str, value: object, least: float = 0.0) -> dict[str, float]:
     if not isinstance(value, dict):
         raise LatencyError(f"{path}: {key}: {value!r}; expected names and numbers")
-    return {name: _number(path, f"{key}.{name}", number) for name, number in value.items()}
+    return {name: _number(path, f"{key}.{name}", number, least) for name, number in value.items()}
 
 
 def _texts(path: Path, key: str, value: object) -> dict[str, str]:

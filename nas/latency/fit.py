@@ -146,16 +146,17 @@ def cross_validate(samples: Sequence[Sample], folds: int = 5) -> list[float]:
 
 def judge(samples: Sequence[Sample], coefficients: Mapping[str, float]) -> FitError:
     """The error of coefficients on samples."""
-    return summary(samples, [sum_ms(sample.architecture, coefficients) / sample.ms - 1 for sample in samples])
+    errors = [sum_ms(sample.architecture, coefficients) / sample.ms - 1 for sample in samples]
+    return summary(errors, [sample.ms for sample in samples])
 
 
-def summary(samples: Sequence[Sample], relative_errors: Sequence[float]) -> FitError:
-    """The figures of relative errors (estimated / measured - 1), one for each sample."""
-    ms = np.array([sample.ms for sample in samples])
+def summary(relative_errors: Sequence[float], measured_ms: Sequence[float]) -> FitError:
+    """The figures of relative errors (estimated / measured - 1) of networks."""
+    ms = np.array(measured_ms)
     estimated = ms * (1 + np.array(relative_errors))
     errors = np.abs(relative_errors) * 100
     return FitError(
-        networks=len(samples),
+        networks=len(ms),
         mape=float(errors.mean()),
         worst=float(errors.max()),
         p90=float(np.quantile(errors, 0.9)),

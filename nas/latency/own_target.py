@@ -12,7 +12,7 @@ from nas.errors import LatencyError, NasError
 from nas.latency.calibration import COVERAGE, Calibration, calibrate, half_width, leave_one_out, require_networks
 from nas.latency.device import Device, write_device
 from nas.latency.fit import Sample, cross_validate, fit_coefficients, network_features, summary
-from nas.latency.host_table import error_summary
+from nas.latency.score import error_summary
 from nas.latency.table import COEFFICIENT_COLUMNS, COEFFICIENTS, DEVICE, TABLE
 from nas.latency.targets import find_folder, load_folder
 
@@ -88,8 +88,9 @@ def _fit_all(samples: Sequence[Sample], origin: Origin, folder: Path) -> Device:
             f"{needed} or more, or --like TARGET, which fits a scale and an offset alone"
         )
     errors = cross_validate(samples)
-    _write(folder, COEFFICIENTS, _coefficient_lines(fit_coefficients(samples, {}), counts, len(samples)))
-    fit = {key: round(value, 4) for key, value in asdict(summary(samples, errors)).items()}
+    _write(folder, {COEFFICIENTS: _coefficient_lines(fit_coefficients(samples, {}), counts, len(samples))})
+    found = summary(errors, [sample.ms for sample in samples])
+    fit = {key: round(value, 4) for key, value in asdict(found).items()}
     return _device(samples, origin, folder, errors, calibration=Calibration(), fit=fit, like=None)
 
 
@@ -99,11 +100,10 @@ def _fit_like(samples: Sequence[Sample], origin: Origin, folder: Path, like: str
     base = load_folder(base_folder)
     sums, measured = [base.sum_ms(sample.architecture) for sample in samples], [sample.ms for sample in samples]
     calibration = calibrate(sums, measured)
-    name = COEFFICIENTS if (base_folder / COEFFICIENTS).is_file() else TABLE
-    _write(folder, name, (base_folder / name).read_text(encoding="utf-8"))
-    return _device(
-        samples, origin, folder, leave_one_out(sums, measured), calibration=calibration, fit=None, like=base.target
-    )
+    costs = [base_folder / name for name in (COEFFICIENTS, TABLE) if (base_folder / name).is_file()]
+    _write(folder, {path.name: path.read_text(encoding="utf-8") for path in costs})
+    errors = leave_one_out(sums, measured)
+    return _device(samples, origin, folder, errors, calibration=calibration, fit=base.device.fit, like=base.target)
 
 
 def _device(  # noqa: PLR0913 - what the two ways to fit have in common
@@ -134,7 +134,7 @@ def _device(  # noqa: PLR0913 - what the two ways to fit have in common
             {"source": "nas latency fit", "used_for": "making these files"},
         ),
         fit=fit,
-        error=error_summary(list(errors)),
+        error=error_summary(errors),
         calibration=calibration,
         networks={sample.architecture.id: sample.ms for sample in samples} if like else {},
         coverage=COVERAGE,
@@ -151,13 +151,15 @@ def _coefficient_lines(coefficients: Mapping[str, float], counts: Mapping[str, i
     return "\n".join(lines) + "\n"
 
 
-def _write(folder: Path, name: str, text: str) -> None:
-    """The costs of the ops, in place of those that a target of this name had."""
+def _write(folder: Path, costs: Mapping[str, str]) -> None:
+    """The costs of the ops by file name, in place of those that a target of this name had."""
     folder.mkdir(parents=True, exist_ok=True)
-    draft = (folder / name).with_suffix(".new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(folder / name)
-    (folder / {COEFFICIENTS: TABLE, TABLE: COEFFICIENTS}[name]).unlink(missing_ok=True)
+    for name in {COEFFICIENTS, TABLE} - costs.keys():
+        (folder / name).unlink(missing_ok=True)
+    for name, text in costs.items():
+        draft = (folder / name).with_suffix(".new")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(folder / name)
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:

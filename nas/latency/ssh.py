@@ -64,7 +64,7 @@ def parse_address(text: str) -> SshAddress:
 
 
 def run_script(address: SshAddress, script: bytes, models: Iterable[tuple[str, bytes]]) -> Iterator[dict[str, Any]]:
-    """Run a Python script on the board, `models` as a tar stream on its stdin; yields the records that it says.
+    """Run a Python script on the board, `models` as a packed tar stream on its stdin; yields the records that it says.
 
     Raises:
         LinkError: no connection, or one that broke.
@@ -105,7 +105,7 @@ def _feed(pipe: IO[bytes], script: bytes, models: Iterable[tuple[str, bytes]]) -
     """Write the script and the archive; the reader hears why, if the other end is gone."""
     with suppress(OSError), pipe:
         pipe.write(script)
-        with tarfile.open(fileobj=pipe, mode="w|") as archive:
+        with tarfile.open(fileobj=pipe, mode="w|gz") as archive:
             for name, model in models:
                 member = tarfile.TarInfo(name)
                 member.size = len(model)

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 from nas.errors import LatencyError
+from nas.latency.corrected import read_corrected
 from nas.latency.device import Device, read_device
-from nas.latency.host import HOST, host_dir
+from nas.latency.host import HOST, host_dir, host_threads
 from nas.latency.model import LatencyModel, OpCosts, OpSumModel
 from nas.latency.table import COEFFICIENTS, DEVICE, TABLE, read_coefficients, read_table
 from nas.resources import cache_dir, data_dir
@@ -20,10 +21,7 @@ def list_targets() -> list[Device]:
     Raises:
         LatencyError: a `device.yaml` is broken.
     """
-    devices = [read_device(folder / DEVICE) for folder in _folders()]
-    if host_measured():
-        devices.append(read_device(host_dir() / DEVICE))
-    return devices
+    return [read_device(folder / DEVICE) for folder in (*_folders(), *_host_folders())]
 
 
 def load_target(name: str) -> LatencyModel:
@@ -41,10 +39,11 @@ def find_folder(name: str) -> Path:
     Raises:
         LatencyError: no such device, or `host` without measurements.
     """
-    if name == HOST:
-        if not host_measured():
-            raise LatencyError("host has not been measured yet; run: nas latency measure --target host")
-        return host_dir()
+    if threads := host_threads(name):
+        if not host_measured(threads):
+            again = f" --threads {threads}" if threads > 1 else ""
+            raise LatencyError(f"{name} has not been measured yet; run: nas latency measure --target {HOST}{again}")
+        return host_dir(threads)
     if "/" in name:
         return Path(name)
     folders = {folder.name: folder for folder in _folders()}
@@ -64,24 +63,27 @@ def canonical_target(name: str) -> str:
     Raises:
         LatencyError: no such device.
     """
-    return HOST if name == HOST else load_target(name).target
+    return name if host_threads(name) else load_target(name).target
 
 
-def host_measured() -> bool:
+def host_measured(threads: int = 1) -> bool:
     """Whether this machine has a calibrated table."""
-    return (host_dir() / DEVICE).is_file()
+    return (host_dir(threads) / DEVICE).is_file()
 
 
 def load_folder(folder: Path) -> OpSumModel:
-    """The model of one folder: `device.yaml` with `table.csv` or `coefficients.csv`.
+    """The model of one folder: `device.yaml` with `table.csv`, `coefficients.csv`, or both: corrected rows.
 
     Raises:
         LatencyError: a file is absent or broken.
     """
     device = read_device(folder / DEVICE)
-    fitted = (folder / COEFFICIENTS).is_file()
-    costs: OpCosts = read_coefficients(folder / COEFFICIENTS) if fitted else read_table(folder / TABLE)
-    content = (folder / DEVICE).read_bytes() + (folder / (COEFFICIENTS if fitted else TABLE)).read_bytes()
+    measured, fitted = (folder / TABLE).is_file(), (folder / COEFFICIENTS).is_file()
+    costs: OpCosts = read_table(folder / TABLE) if measured else read_coefficients(folder / COEFFICIENTS)
+    if measured and fitted:
+        costs = read_corrected(folder)
+    files = (DEVICE, *((TABLE,) if measured else ()), *((COEFFICIENTS,) if fitted else ()))
+    content = b"".join((folder / name).read_bytes() for name in files)
     return OpSumModel(device, costs, hashlib.sha256(content).hexdigest()[:12])
 
 
@@ -96,7 +98,7 @@ def new_target(name: str, root: Path | None = None, *, replace: bool = False) ->
         raise LatencyError(f"target {name!r}; expected a name of small letters, digits, '-', '_' and '.'")
     shipped = [read_device(folder / DEVICE) for folder in _folders_in(data_dir("latency_models"))]
     taken = {HOST, *(device.target for device in shipped), *(alias for device in shipped for alias in device.aliases)}
-    if name in taken:
+    if name in taken or host_threads(name):
         raise LatencyError(f"target {name!r} is taken; expected another name than {', '.join(sorted(taken))}")
     folder = (root or _own_root()) / name
     if (folder / DEVICE).exists() and not replace:
@@ -106,6 +108,12 @@ def new_target(name: str, root: Path | None = None, *, replace: bool = False) ->
 
 def _folders() -> list[Path]:
     return [*_folders_in(data_dir("latency_models")), *_folders_in(_own_root())]
+
+
+def _host_folders() -> list[Path]:
+    """The tables of this machine as it is now, by threads; those of another runtime stay on disk."""
+    found = (host_threads(path.parent.name) for path in (cache_dir() / "latency").glob(f"*/{HOST}*/{DEVICE}"))
+    return [host_dir(threads) for threads in sorted({n for n in found if n}) if host_measured(threads)]
 
 
 def _own_root() -> Path:
