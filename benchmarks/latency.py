@@ -2,6 +2,7 @@
 
 Prints the error on networks that the fit has not seen, and the paper's figures beside the estimates.
 `--write` replaces `latency_models/pixel1/`, which is how that folder was made.
+`--host` compares predictors of this machine's latencies instead; `nas latency measure --target host` comes first.
 """
 
 import argparse
@@ -12,12 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from math import hypot
 from pathlib import Path
 
+from benchmarks.latency_host import compare, print_comparison
 from nas.architecture import Activation, Architecture, PoolBlock
 from nas.errors import LatencyError, NasError
 from nas.latency.calibration import COVERAGE, Calibration, calibrate, half_width, leave_one_out
 from nas.latency.device import Device, write_device
 from nas.latency.fit import FitError, Sample, fit_coefficients, judge, read_samples, slope, split, sum_ms
-from nas.latency.host_table import error_summary
+from nas.latency.score import error_summary
 from nas.latency.table import COEFFICIENT_COLUMNS, COEFFICIENTS, DEVICE
 from nas.resources import data_dir
 from nas.space import load_reference
@@ -175,8 +177,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--write", action="store_true", help="replace latency_models/pixel1/")
+    parser.add_argument("--host", action="store_true", help="compare predictors on this machine instead")
+    parser.add_argument("--space", default="mobilenet_v3", help="of the networks that --host measures")
+    parser.add_argument("--networks", type=int, default=100, help="that --host measures")
+    parser.add_argument("--seed", type=int, default=0, help="of their draw")
     options = parser.parse_args()
     try:
+        if options.host:
+            records = compare(options.space, options.networks, options.seed)
+            return print(json.dumps(records, indent=2)) if options.json else print_comparison(records)
         model = fit_pixel1()
         if options.write:
             write_folder(model, data_dir("latency_models") / "pixel1")

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from nas.architecture import Architecture
-from nas.errors import StudyError
+from nas.errors import NasError, StudyError
 from nas.evaluators.proxy import ProxyEvaluator
 from nas.executors.local import LocalExecutor
 from nas.latency.model import LatencyModel
@@ -75,6 +76,9 @@ class SearchSettings:
     seed: int = 0
     trials: int = 16
     explore_over_budget: bool = False
+    confidence: float | None = None
+    """Accept a network only if the upper end of its interval of this coverage meets the budget; None: if its estimate
+    does."""
 
     @property
     def study_name(self) -> str:
@@ -113,6 +117,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     Raises:
         BudgetError: no network of the space meets the budget.
         StudyError: the study exists with other settings, or another process runs it.
+        LatencyError: a confidence that is no share above 0 and below 1.
         NasError: wrong settings, data that cannot be had, a full disk.
     """
     name = name or settings.study_name
@@ -120,7 +125,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     space = load_space(settings.space).with_num_classes(describe_data(settings.data).num_classes)
     target = Target(latency.target, latency.version, _Milliseconds(latency))
     strategy = make_strategy(
-        settings.strategy, _problem(settings, space, target), seed=settings.seed, trials=_planned(record, settings)
+        settings.strategy, _problem(settings, space, latency), seed=settings.seed, trials=_planned(record, settings)
     )
     study = Study(
         name,
@@ -146,26 +151,35 @@ def result(store: Store, name: str, budget_ms: float) -> SearchResult:
 
 
 class _Milliseconds:
-    """The latency of a network as a number, estimated once for each."""
+    """The latency of a network as a number, estimated once for each: `ms`, or the upper end of its interval."""
 
-    def __init__(self, model: LatencyModel) -> None:
-        self._model = model
+    def __init__(self, model: LatencyModel, end: Literal["ms", "high_ms"] = "ms") -> None:
+        self._model, self._end = model, end
         self._known: dict[Architecture, float] = {}
 
     def __call__(self, architecture: Architecture) -> float:
         if architecture not in self._known:
-            self._known[architecture] = self._model.estimate(architecture).ms
+            self._known[architecture] = float(getattr(self._model.estimate(architecture), self._end))
         return self._known[architecture]
 
 
-def _problem(settings: SearchSettings, space: SearchSpace, target: Target) -> Problem:
+def _problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel) -> Problem:
+    """What the strategy searches; with a confidence, all it knows of latency is the upper end of the interval."""
+    latency_ms, target = _Milliseconds(latency), latency.target
+    if settings.confidence is not None:
+        if settings.explore_over_budget:
+            raise NasError(
+                "a confidence accepts no network over the budget, --explore-over-budget trains them; give one"
+            )
+        latency_ms = _Milliseconds(latency.with_coverage(settings.confidence), "high_ms")
+        target = f"{target} with confidence {settings.confidence:g}"
     return Problem(
         space=space,
-        latency_ms=target.latency_ms,
+        latency_ms=latency_ms,
         budget_ms=settings.budget_ms,
         reward=make_reward(settings.reward, settings.budget_ms),
         explore_over_budget=settings.explore_over_budget,
-        target=target.name,
+        target=target,
     )
 
 

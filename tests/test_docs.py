@@ -18,6 +18,7 @@ from nas.store.store import Store
 from nas.study import sizes, software_versions
 from nas.trial import Outcome, Proposal, Trial, TrialState
 from tests.reference_table import TABLES
+from tests.test_latency_cli import TINY
 
 DOCS = Path(__file__).parents[1] / "docs"
 SPACES = (DOCS / "search_spaces.md").read_text(encoding="utf-8")
@@ -108,23 +109,19 @@ def test_the_json_of_a_training_has_the_documented_form(tmp_path, monkeypatch):
     assert_same_form(output(arguments), EXAMPLES["train ARCH --json"])
 
 
-SMALL_SPACE = """
-name: small
-resolution: [16, 24, 32, 48]
-stages: [{op: conv, channels: [8, 16, 24, 32], stride: 2}]
-head: {type: plain}
-"""
-
-
-def test_the_json_of_a_measurement_has_the_documented_form(tmp_path, monkeypatch):
+def test_the_json_of_a_measurement_and_its_validation_has_the_documented_form(tmp_path, monkeypatch):
     monkeypatch.setenv("NAS_CACHE", str(tmp_path))
-    space = tmp_path / "small.yaml"
-    space.write_text(SMALL_SPACE)
-    assert_same_form(output(f"latency measure --space {space} --json"), EXAMPLES["latency measure --json"])
+    space = tmp_path / "tiny.yaml"
+    space.write_text(TINY)
+    measured = output(f"latency measure --space {space} --quick --json")
+    assert_same_form(measured, EXAMPLES["latency measure --json"])
+    validated = output(f"latency validate --space {space} --networks 40 --json")
+    assert_same_form(validated, EXAMPLES["latency validate --json"])
 
 
 def test_every_documented_command_is_tested():
-    assert EXAMPLES.keys() == {*COMMANDS, "search --json", "train ARCH --json", "latency measure --json"}
+    measuring = {"latency measure --json", "latency validate --json"}
+    assert EXAMPLES.keys() == {*COMMANDS, "search --json", "train ARCH --json", *measuring}
 
 
 def output(arguments: str):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import onnxruntime as ort
@@ -14,7 +15,7 @@ from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, 
 from nas.errors import LatencyError, MissingOpError
 from nas.latency.graph import network_graph, op_graph
 from nas.latency.host import host_dir
-from nas.latency.measure import fill_host_table, measure_layers
+from nas.latency.measure import Effort, fill_host_table, open_bench, validate_host
 from nas.latency.table import as_deployed, read_table
 from nas.latency.targets import list_targets, load_target
 from nas.layers import Layer, lower
@@ -36,6 +37,7 @@ def network(width: int) -> Architecture:
 
 
 NETWORKS = [network(8 * i) for i in range(1, 10)]
+EFFORT = Effort(op_passes=1, op_ms=0.1, network_passes=2, network_ms=0.1, networks=9, pruned=0, patience_s=0.1)
 LAYERS = {layer for architecture in NETWORKS[:2] for layer in lower(architecture)}
 
 
@@ -51,7 +53,7 @@ def filled(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("filled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAS_CACHE", str(folder))
-        fill_host_table(LAYERS, architectures=NETWORKS)
+        fill_host_table(LAYERS, architectures=NETWORKS, effort=EFFORT)
     return folder
 
 
@@ -62,8 +64,10 @@ def measured(filled, cache) -> None:
 
 
 def steps_of_a_fill(architectures=NETWORKS) -> list[tuple[int, int]]:
-    steps = []
-    fill_host_table(LAYERS, architectures=architectures, progress=lambda done, total: steps.append((done, total)))
+    steps: list[tuple[int, int]] = []
+    fill_host_table(
+        LAYERS, architectures=architectures, effort=EFFORT, progress=lambda done, total: steps.append((done, total))
+    )
     return steps
 
 
@@ -98,11 +102,11 @@ def test_an_op_that_was_not_measured_is_missing(measured):
 def test_a_killed_fill_goes_on_where_it_stopped(cache):
     code = (
         "import os\n"
-        "from tests.test_latency_host import LAYERS, NETWORKS, fill_host_table\n"
+        "from tests.test_latency_host import EFFORT, LAYERS, NETWORKS, fill_host_table\n"
         "def progress(done, total):\n"
         "    if done == 5:\n"
         "        os.kill(os.getpid(), 9)\n"
-        "fill_host_table(LAYERS, architectures=NETWORKS, progress=progress)\n"
+        "fill_host_table(LAYERS, architectures=NETWORKS, effort=EFFORT, progress=progress)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False)
     assert killed.returncode == -9
@@ -143,14 +147,14 @@ def test_a_corrupt_cache_is_refused_with_file_and_line(measured):
     with (host_dir() / "table.csv").open("a") as file:
         file.write("conv,eight,8,4,1,1,none,1,0\n")
     with pytest.raises(LatencyError, match=r"table\.csv:\d+: in_channels 'eight'; expected a whole number"):
-        fill_host_table(LAYERS, architectures=NETWORKS)
+        fill_host_table(LAYERS, architectures=NETWORKS, effort=EFFORT)
 
 
 def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("NAS_CACHE", str(tmp_path / "file"))
     with pytest.raises(LatencyError, match="Not a directory"):
-        fill_host_table(LAYERS, architectures=NETWORKS)
+        fill_host_table(LAYERS, architectures=NETWORKS, effort=EFFORT)
 
 
 @pytest.mark.parametrize("layer", sorted(LAYERS, key=str), ids=str)
@@ -171,8 +175,43 @@ def test_the_graph_of_a_network_ends_in_its_classes():
     assert logits.any()
 
 
-def test_rows_are_handed_over_one_by_one_with_their_spread():
-    rows = []
-    measure_layers([Layer("conv", 16, 16, 28, 3), Layer("add", 16, 16, 28)], on_row=rows.append, budget_ms=1)
-    assert [row.layer.kind for row in rows] == ["conv", "add"]
-    assert all(row.ms >= 0 and row.spread >= 0 for row in rows)
+def test_rows_are_handed_over_with_their_spread():
+    ops = [Layer("conv", 16, 16, 28, 3), Layer("add", 16, 16, 28)]
+    readings = list(open_bench(patience_s=0.1).ops(ops, EFFORT, Random(0)))
+    assert {reading.item for reading in readings} == set(ops)
+    assert all(reading.ms >= 0 and reading.spread >= 0 for reading in readings)
+
+
+def test_a_width_between_measured_ones_is_interpolated_and_says_so(measured):
+    model = load_target("host")
+    seen, between = model.estimate(NETWORKS[3]), model.estimate(network(36))
+    assert not seen.interpolated
+    assert Layer("conv", 36, 72, 8, act="swish", norm=True) in between.interpolated
+    width = (between.high_ms - between.ms) / between.ms
+    assert width > (seen.high_ms - seen.ms) / seen.ms
+
+
+def test_a_validation_measures_what_the_table_was_not_fitted_on(measured):
+    fresh = [network(8 * i + 4) for i in range(1, 10)]
+    found = validate_host([*NETWORKS, *fresh], effort=EFFORT)
+    assert set(found.networks) == set(fresh)
+    assert found.score.keys() == {"networks", "mape", "worst", "within_5", "within_10", "spearman", "kendall"}
+    device = list_targets()[-1]
+    assert device.error == found.score
+    assert device.interval == pytest.approx(max(map(abs, found.errors)), abs=1e-4)
+    assert not load_target("host").estimate(fresh[0]).interpolated
+
+
+def test_a_validation_without_a_table_says_what_to_do(cache):
+    with pytest.raises(LatencyError, match="host has not been measured yet; run: nas latency measure"):
+        validate_host(NETWORKS, effort=EFFORT)
+
+
+def test_another_number_of_threads_is_another_target(measured):
+    with pytest.raises(LatencyError, match=r"host-2t has not been measured yet; .*--threads 2"):
+        load_target("host-2t")
+    fill_host_table([], architectures=NETWORKS, threads=2, effort=EFFORT)
+    assert load_target("host-2t").target == "host-2t"
+    assert [device.target for device in list_targets()][-2:] == ["host", "host-2t"]
+    with pytest.raises(MissingOpError, match=r"measure: nas latency measure --target host --threads 2 ARCH"):
+        load_target("host-2t").sum_ms(Architecture(16, (ConvBlock(8, 11, 1, "relu"), PoolBlock())))

@@ -10,7 +10,7 @@ from nas.architecture import MBConvBlock
 from nas.errors import LatencyError, MissingOpError
 from nas.latency.calibration import calibrate, leave_one_out
 from nas.latency.fit import parse_network, read_samples
-from nas.latency.host_table import error_summary
+from nas.latency.score import error_summary
 from nas.latency.table import read_coefficients
 from nas.latency.targets import list_targets, load_folder, load_target
 from nas.layers import lower, total_macs

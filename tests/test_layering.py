@@ -29,6 +29,7 @@ LAYERS = {
     "latency": 3,
     "network": 3,
     "space": 3,
+    "batch": 4,
     "executors": 4,
     "store": 4,
     "strategies": 4,
@@ -45,13 +46,13 @@ HOMES = {
     "torch": ("network", "training", "evaluators", "strategies.controller"),
     "torchvision": ("training.cifar10",),
     "onnx": ("latency.graph",),
-    "onnxruntime": ("latency.measure",),
+    "onnxruntime": ("latency.measure", "latency.board_runner"),
     "optuna": ("strategies.optuna",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
     "sklearn": ("training.data",),
-    "scipy": ("latency.fit",),
-    "matplotlib": ("report",),
+    "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score"),
+    "matplotlib": ("report", "latency.validation"),
 }
 
 

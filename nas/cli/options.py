@@ -1,5 +1,6 @@
 """Words of the command line: budgets, limits and networks, and the options that several commands share."""
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,21 @@ def parse_bytes(text: str) -> int:
     return int(_quantity(text, _BYTES, "a size above zero with its unit, such as 2MB"))
 
 
+def parse_share(text: str) -> float:
+    """A share such as the confidence `0.95`.
+
+    Raises:
+        BudgetError: no number above 0 and below 1.
+    """
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise BudgetError(f"{text!r} is not a share above 0 and below 1, such as 0.95")
+    return share
+
+
 def _quantity(text: str, units: dict[str, float], expected: str) -> float:
     match = _QUANTITY.fullmatch(text.strip())
     if match is None or match[2] not in units or not 0 < float(match[1]) < _LARGEST:
@@ -70,6 +86,7 @@ class Parsed(click.ParamType[Any]):
 
 DURATION = Parsed("duration", parse_budget)
 COUNT = Parsed("count", parse_count)
+SHARE = Parsed("share", parse_share)
 BYTES = Parsed("size", parse_bytes)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.options import DURATION, json_option, store_option
+from nas.cli.options import DURATION, SHARE, json_option, store_option
 from nas.cli.records import front_table, trial_record
-from nas.errors import NasError
+from nas.errors import LatencyError, NasError
 
 if TYPE_CHECKING:  # importing it means importing torch
+    from nas.latency.model import LatencyModel
     from nas.search import SearchResult, SearchSettings
 
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:  # importing it means importing torch
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core, trials/4 at most]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
 @click.option("--explore-over-budget", is_flag=True, help="Train networks over the budget, too; none is reported best.")
+@click.option("--confidence", type=SHARE, help="Accept a network if it meets the budget so surely, such as 0.95.")
+@click.option("--verify", is_flag=True, help="Measure the best network whole at the end; --target host alone.")
 @click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network.  [default: what suits the data]")
 @click.option("--proxy-images", type=click.IntRange(1), help="Images to train on.  [default: what suits the data]")
@@ -45,6 +48,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     workers: int | None,
     threads: int,
     explore_over_budget: bool,
+    confidence: float | None,
+    verify: bool,
     proxy_resolution: int | None,
     proxy_epochs: int | None,
     proxy_images: int | None,
@@ -65,6 +70,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.store.store import Store  # noqa: PLC0415
     from nas.training.data import describe_data  # noqa: PLC0415
 
+    if verify:
+        require_measurable(target)
     classes = describe_data(data).num_classes
     latency = ready_target(target, load_space(space).with_num_classes(classes))
     settings = main_job.SearchSettings(
@@ -79,6 +86,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         seed=seed,
         trials=trials,
         explore_over_budget=explore_over_budget,
+        confidence=confidence,
         proxy=main_job.proxy_training(data, proxy_resolution, proxy_epochs, proxy_images),
     )
     with Store.open(store_url) as store, search_progress(trials, budget) as listener:
@@ -95,10 +103,15 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         except KeyboardInterrupt:
             click.echo("nas: stopped; the same command goes on where it stopped", err=True)
             raise SystemExit(130) from None
+    if confidence is not None:
+        latency = latency.with_coverage(confidence)
+    verified = verify_best(found, latency) if verify else None
     if as_json:
-        tables.print_json(result_record(found))
+        tables.print_json(result_record(found) | ({"verified": verified} if verify else {}))
     else:
-        _print_result(found, settings)
+        _print_result(found, settings, latency)
+        if verified:
+            _print_verified(verified)
     if found.best is None:
         raise NasError("no trial within the budget finished; `nas trials show trial:ID` says what became of one")
 
@@ -118,7 +131,53 @@ def result_record(found: "SearchResult") -> dict[str, Any]:
     }
 
 
-def _print_result(found: "SearchResult", settings: "SearchSettings") -> None:
+def require_measurable(target: str) -> None:
+    """Refuse to promise a measurement that cannot be made.
+
+    Raises:
+        LatencyError: an unknown target, or one other than this machine.
+    """
+    from nas.latency.host import HOST, host_threads  # noqa: PLC0415
+    from nas.latency.targets import load_target  # noqa: PLC0415
+
+    if not host_threads(target):
+        name = load_target(target).target  # an unknown one is another mistake
+        raise LatencyError(f"--verify: {name} cannot be measured from here; only --target {HOST} can")
+
+
+def verify_best(found: "SearchResult", latency: "LatencyModel") -> dict[str, Any] | None:
+    """The best network measured whole on this machine, beside what was predicted; None if there is no best one."""
+    from nas.latency.host import host_threads  # noqa: PLC0415
+    from nas.latency.measure import measure_network  # noqa: PLC0415 - onnxruntime
+
+    if found.best is None:
+        return None
+    architecture = found.best.trial.proposal.architecture
+    predicted = latency.estimate(architecture)
+    measured_ms = measure_network(architecture, threads=host_threads(latency.target) or 1)
+    return {
+        "trial": found.best.id,
+        "architecture": architecture.id,
+        "target": latency.target,
+        "ms": predicted.ms,
+        "low_ms": predicted.low_ms,
+        "high_ms": predicted.high_ms,
+        "measured_ms": measured_ms,
+        "error": (predicted.ms / measured_ms - 1) * 100,
+        "within_interval": predicted.low_ms <= measured_ms <= predicted.high_ms,
+    }
+
+
+def _print_verified(verified: dict[str, Any]) -> None:
+    inside = "inside" if verified["within_interval"] else "OUTSIDE"
+    predicted = f"{verified['ms']:.2f} ms ({verified['low_ms']:.2f} to {verified['high_ms']:.2f} ms)"
+    click.echo(
+        f"\nverified on {verified['target']}: measured {verified['measured_ms']:.2f} ms, {inside} the predicted "
+        f"{predicted}; error {verified['error']:+.1f} %"
+    )
+
+
+def _print_result(found: "SearchResult", settings: "SearchSettings", latency: "LatencyModel") -> None:
     from nas.cli import tables  # noqa: PLC0415
 
     click.echo(f"study {found.study}: {', '.join(f'{n} {state.value}' for state, n in found.counts.items() if n)}")
@@ -126,9 +185,11 @@ def _print_result(found: "SearchResult", settings: "SearchSettings") -> None:
         click.echo(f"the space has no more than these {tried} networks within the budget that the strategy could find")
     if (best := found.best) is None:
         return
+    high_ms = latency.estimate(best.trial.proposal.architecture).high_ms
+    sure = "" if settings.confidence is None else f", at most {high_ms:.1f} ms with confidence {settings.confidence:g}"
     click.echo(
         f"best within {settings.budget_ms:g} ms: trial:{best.id}, {best.trial.accuracy:.2%} on held-out images after "
-        f"{settings.proxy.epochs} epochs, {best.latency_ms:.1f} ms on {best.target} (predicted)\n"
+        f"{settings.proxy.epochs} epochs, {best.latency_ms:.1f} ms on {best.target} (predicted{sure})\n"
     )
     tables.print_table(*front_table(found.front))
     click.echo(

@@ -1,6 +1,6 @@
 """`Device`: what is known about a latency table as a whole, read from and written to its `device.yaml`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ class Device:
     """A device as it was measured: another runtime, version, core or dtype is another device.
 
     `fit` is the error of fitted coefficients on whole networks that they have not seen, before calibration; None where
-    every op was measured. `error` is that of calibrated estimates, each network left out of the calibration; percent.
+    nothing was fitted. `error` is that of estimates, each network left out of the calibration or, after
+    `nas latency validate`, unknown to the table; percent.
     `networks` are the milliseconds of the networks that the calibration stands on. `interval` is the relative
-    half-width within which a new network's latency lies with probability `coverage`.
+    half-width within which a new network's latency lies with probability `coverage`. `errors` are the relative errors
+    (estimated / measured - 1) behind it, network by network, for other coverages; empty if they were not recorded.
     """
 
     target: str
@@ -39,6 +41,7 @@ class Device:
     networks: Mapping[str, float]
     coverage: float
     interval: float
+    errors: tuple[float, ...] = ()
 
 
 _TEXTS = ("device", "runtime", "runtime_version", "core", "dtype", "date")
@@ -56,7 +59,7 @@ def read_device(path: Path) -> Device:
         known = frozenset({*_TEXTS, *_NESTED})
         data = require_keys(str(path), data, known, known)
         calibration = _part(path, data, "calibration", {"scale", "offset_ms", "networks"})
-        interval = _part(path, data, "interval", {"coverage", "relative"})
+        interval = _part(path, data, "interval", {"coverage", "relative"}, optional={"errors"})
     except SpecError as error:
         raise LatencyError(str(error)) from None
     return Device(
@@ -66,8 +69,8 @@ def read_device(path: Path) -> Device:
         threads=_count(path, "threads", data["threads"]),
         resolution=None if data["resolution"] is None else _count(path, "resolution", data["resolution"]),
         provenance=tuple(_texts(path, "provenance", item) for item in _list(path, "provenance", data["provenance"])),
-        fit=None if data["fit"] is None else _numbers(path, "fit", data["fit"]),
-        error=_numbers(path, "error", data["error"]),
+        fit=None if data["fit"] is None else _numbers(path, "fit", data["fit"], least=-1.0),
+        error=_numbers(path, "error", data["error"], least=-1.0),
         calibration=Calibration(
             _number(path, "calibration.scale", calibration["scale"]),
             _number(path, "calibration.offset_ms", calibration["offset_ms"]),
@@ -75,6 +78,7 @@ def read_device(path: Path) -> Device:
         networks=_numbers(path, "calibration.networks", calibration["networks"]),
         coverage=_number(path, "interval.coverage", interval["coverage"]),
         interval=_number(path, "interval.relative", interval["relative"]),
+        errors=tuple(_error(path, error) for error in _list(path, "interval.errors", interval.get("errors", []))),
     )
 
 
@@ -85,11 +89,13 @@ def write_device(device: Device, path: Path) -> None:
         LatencyError: the file cannot be written.
     """
     data = {field.name: getattr(device, field.name) for field in fields(device)}
-    data = {key: data[key] for key in data if key not in ("target", "networks", "coverage", "interval", "calibration")}
+    data = {key: data[key] for key in data if key in (*_TEXTS, *_NESTED)}
     data["aliases"] = list(device.aliases)
     data["provenance"] = [dict(item) for item in device.provenance]
     data["calibration"] = {**asdict(device.calibration), "networks": dict(device.networks)}
     data["interval"] = {"coverage": device.coverage, "relative": device.interval}
+    if device.errors:
+        data["interval"]["errors"] = [round(error, 5) for error in device.errors]
     draft = path.with_suffix(".new")
     try:
         draft.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
@@ -98,8 +104,10 @@ def write_device(device: Device, path: Path) -> None:
         raise LatencyError(f"{path}: {error.strerror}") from None
 
 
-def _part(path: Path, data: Mapping[str, Any], key: str, names: set[str]) -> dict[str, Any]:
-    return require_keys(f"{path}: {key}", data[key], frozenset(names), frozenset(names))
+def _part(
+    path: Path, data: Mapping[str, Any], key: str, names: Set[str], *, optional: Set[str] = frozenset()
+) -> dict[str, Any]:
+    return require_keys(f"{path}: {key}", data[key], frozenset(names | optional), frozenset(names))
 
 
 def _text(path: Path, key: str, value: object) -> str:
@@ -114,16 +122,22 @@ def _count(path: Path, key: str, value: object) -> int:
     return value
 
 
-def _number(path: Path, key: str, value: object) -> float:
-    if type(value) not in (int, float) or not 0 <= value < float("inf"):  # type: ignore[operator]
-        raise LatencyError(f"{path}: {key}: {value!r}; expected a number of at least 0")
+def _number(path: Path, key: str, value: object, least: float = 0.0) -> float:
+    if type(value) not in (int, float) or not least <= value < float("inf"):  # type: ignore[operator]
+        raise LatencyError(f"{path}: {key}: {value!r}; expected a number of at least {least:g}")
     return float(value)  # type: ignore[arg-type]
 
 
-def _numbers(path: Path, key: str, value: object) -> dict[str, float]:
+def _error(path: Path, value: object) -> float:
+    if type(value) not in (int, float) or not -1 < value < float("inf"):  # type: ignore[operator]
+        raise LatencyError(f"{path}: interval.errors: {value!r}; expected relative errors, numbers above -1")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _numbers(path: Path, key: str, value: object, least: float = 0.0) -> dict[str, float]:
     if not isinstance(value, dict):
         raise LatencyError(f"{path}: {key}: {value!r}; expected names and numbers")
-    return {name: _number(path, f"{key}.{name}", number) for name, number in value.items()}
+    return {name: _number(path, f"{key}.{name}", number, least) for name, number in value.items()}
 
 
 def _texts(path: Path, key: str, value: object) -> dict[str, str]:

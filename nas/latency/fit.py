@@ -128,13 +128,35 @@ def sum_ms(architecture: Architecture, coefficients: Mapping[str, float]) -> flo
     return sum(coefficients[name] * value for name, value in network_features(architecture).items())
 
 
+def cross_validate(samples: Sequence[Sample], folds: int = 5) -> list[float]:
+    """Relative error (estimated / measured - 1) of each network by a fit to those of the other folds.
+
+    Networks lie in folds in turn. A feature that no other fold has costs nothing there, which its error shows.
+    """
+    errors = [0.0] * len(samples)
+    for fold in range(folds):
+        others = [sample for i, sample in enumerate(samples) if i % folds != fold]
+        coefficients = fit_coefficients(others, {})
+        for i in range(fold, len(samples), folds):
+            units = network_features(samples[i].architecture)
+            estimated = sum(coefficients.get(name, 0.0) * value for name, value in units.items())
+            errors[i] = estimated / samples[i].ms - 1
+    return errors
+
+
 def judge(samples: Sequence[Sample], coefficients: Mapping[str, float]) -> FitError:
     """The error of coefficients on samples."""
-    estimated = np.array([sum_ms(sample.architecture, coefficients) for sample in samples])
-    ms = np.array([sample.ms for sample in samples])
-    errors = np.abs(estimated / ms - 1) * 100
+    errors = [sum_ms(sample.architecture, coefficients) / sample.ms - 1 for sample in samples]
+    return summary(errors, [sample.ms for sample in samples])
+
+
+def summary(relative_errors: Sequence[float], measured_ms: Sequence[float]) -> FitError:
+    """The figures of relative errors (estimated / measured - 1) of networks."""
+    ms = np.array(measured_ms)
+    estimated = ms * (1 + np.array(relative_errors))
+    errors = np.abs(relative_errors) * 100
     return FitError(
-        networks=len(samples),
+        networks=len(ms),
         mape=float(errors.mean()),
         worst=float(errors.max()),
         p90=float(np.quantile(errors, 0.9)),

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,14 +10,28 @@ from nas.resources import cache_dir
 
 HOST = "host"
 DTYPE = "float32"
-THREADS = 1
+
+_METHOD = "isolated ops, corrected by networks"  # tables that were made in another way are not gone on with
 
 
-def host_dir() -> Path:
+def host_name(threads: int = 1) -> str:
+    """The target's name: `host` with one thread, `host-4t` with four."""
+    return HOST if threads == 1 else f"{HOST}-{threads}t"
+
+
+def host_threads(target: str) -> int | None:
+    """The threads of a target that is this machine, None for every other target."""
+    if target == HOST:
+        return 1
+    match = re.fullmatch(rf"{HOST}-([2-9]|[1-9]\d+)t", target)
+    return int(match[1]) if match else None
+
+
+def host_dir(threads: int = 1) -> Path:
     """The folder of this machine's table; another CPU or another version of the runtime has another folder."""
-    identity = "\n".join((cpu_model(), runtime_version(), DTYPE, str(THREADS)))
+    identity = "\n".join((cpu_model(), runtime_version(), DTYPE, str(threads), _METHOD))
     key = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    return cache_dir() / "latency" / key / HOST
+    return cache_dir() / "latency" / key / host_name(threads)
 
 
 def runtime_version() -> str:

@@ -3,26 +3,55 @@
 import csv
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
 from nas.architecture import Architecture
 from nas.errors import ArchitectureError, LatencyError
-from nas.latency.calibration import COVERAGE, calibrate, half_width, leave_one_out
+from nas.latency.calibration import COVERAGE, Calibration, half_width
+from nas.latency.confidence import INTERPOLATION
+from nas.latency.corrected import interpolation_errors
+from nas.latency.corrections import Corrections, cross_validated, fit_corrections, network_features
 from nas.latency.device import Device, read_device, write_device
-from nas.latency.host import DTYPE, HOST, THREADS, cpu_model, governor, host_dir, runtime_version
-from nas.latency.table import COLUMNS, DEVICE, TABLE, Row, as_deployed, format_row, read_table
+from nas.latency.host import DTYPE, HOST, cpu_model, governor, host_dir, host_name, runtime_version
+from nas.latency.score import score
+from nas.latency.table import (
+    COEFFICIENT_COLUMNS,
+    COEFFICIENTS,
+    COLUMNS,
+    DEVICE,
+    TABLE,
+    Row,
+    as_deployed,
+    format_row,
+    read_table,
+)
+from nas.latency.validation import Validation
 from nas.layers import Layer, lower
 
 NETWORKS = "networks.csv"
-"""Whole networks, measured to calibrate the sum of the ops: a line of milliseconds and JSON each."""
+"""Whole networks, measured to correct the sum of the ops: a line of milliseconds, spread and JSON each."""
+
+FOLDS = 10
+"""Of the cross-validation that finds the error until the table is validated on fresh networks."""
+
+_TABLE_HEADER = ",".join(COLUMNS) + "\n"
+_NETWORKS_HEADER = "ms,spread,architecture\n"
 
 LOCK_SECONDS = 900.0
+
+
+class Measured(NamedTuple):
+    """Milliseconds of a network: the median of its sessions, and half their range relative to it."""
+
+    ms: float
+    spread: float
 
 
 @dataclass(frozen=True)
@@ -30,8 +59,9 @@ class HostTable:
     """What has been measured here so far; only the process that holds the lock has one."""
 
     folder: Path
+    threads: int = 1
     rows: dict[Layer, Row] = field(default_factory=dict)
-    networks: dict[Architecture, float] = field(default_factory=dict)
+    networks: dict[Architecture, Measured] = field(default_factory=dict)
 
     def add_row(self, row: Row) -> None:
         """Keep an op; it is on disk when this returns.
@@ -42,16 +72,28 @@ class HostTable:
         _append(self.folder / TABLE, format_row(row))
         self.rows[row.layer] = row
 
-    def add_network(self, architecture: Architecture, ms: float) -> None:
+    def add_network(self, architecture: Architecture, ms: float, spread: float) -> None:
         """Keep the measured milliseconds of a whole network, as `add_row` does.
 
         Raises:
             LatencyError: the disk is full or not writable.
         """
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow((f"{ms:.6g}", architecture.to_json()))
-        _append(self.folder / NETWORKS, line.getvalue())
-        self.networks[architecture] = float(f"{ms:.6g}")
+        measured = Measured(float(f"{ms:.6g}"), spread)
+        _append(self.folder / NETWORKS, _network_line((architecture, measured)))
+        self.networks[architecture] = measured
+
+    def drop(self, layers: Iterable[Layer], networks: Iterable[Architecture]) -> None:
+        """Forget ops and networks, so that they are measured again.
+
+        Raises:
+            LatencyError: the disk is full or not writable.
+        """
+        for layer in layers:
+            del self.rows[layer]
+        for network in networks:
+            del self.networks[network]
+        _replace(self.folder / TABLE, _TABLE_HEADER + "".join(map(format_row, self.rows.values())))
+        _replace(self.folder / NETWORKS, _NETWORKS_HEADER + "".join(map(_network_line, self.networks.items())))
 
     @property
     def calibrated(self) -> bool:
@@ -59,70 +101,92 @@ class HostTable:
         path = self.folder / DEVICE
         return path.is_file() and read_device(path).networks.keys() == {network.id for network in self.networks}
 
-    def calibrate(self) -> None:
-        """Fit scale and offset to all measured networks and write `device.yaml` with the error that they leave.
+    def calibrate(self, note: str) -> None:
+        """Fit the corrections to all measured networks; write them, and `device.yaml` with the error that they leave.
+
+        `note` says how the measuring went.
 
         Raises:
             LatencyError: fewer than nine networks, or a disk that is full or not writable.
         """
-        measured = list(self.networks.values())
-        sums = [sum(self.rows[as_deployed(layer)].ms for layer in lower(network)) for network in self.networks]
-        errors = leave_one_out(sums, measured)
-        write_device(
-            Device(
-                target=HOST,
-                device=cpu_model(),
-                aliases=(),
-                runtime="ONNX Runtime",
-                runtime_version=runtime_version(),
-                threads=THREADS,
-                core=f"any; governor {governor()}",
-                dtype=DTYPE,
-                resolution=None,
-                date=datetime.now(UTC).date().isoformat(),
-                provenance=({"source": "nas latency measure --target host", "used_for": "ops and whole networks"},),
-                fit=None,
-                error=error_summary(errors),
-                calibration=calibrate(sums, measured),
-                networks={network.id: ms for network, ms in self.networks.items()},
-                coverage=COVERAGE,
-                interval=round(half_width(errors), 4),
+        measured = [network.ms for network in self.networks.values()]
+        features = [self.features(network) for network in self.networks]
+        estimates = cross_validated(features, measured, min(FOLDS, len(measured)))
+        self._write_corrections(fit_corrections(features, measured))
+        doubts = sorted(interpolation_errors(self.rows.values()))
+        summary = score(estimates, measured)
+        fit = summary | ({INTERPOLATION: round(doubts[int(len(doubts) * COVERAGE)], 4)} if doubts else {})
+        errors = [estimate / ms - 1 for estimate, ms in zip(estimates, measured, strict=True)]
+        write_device(self._device(note, fit, summary, errors), self.folder / DEVICE)
+
+    def features(self, network: Architecture) -> dict[str, float]:
+        """What the corrections know a network by."""
+        ops = [as_deployed(layer) for layer in lower(network)]
+        return network_features([(op, self.rows[op].ms) for op in ops])
+
+    def keep_validation(self, validation: Validation) -> None:
+        """Put the error on networks that no fit has seen, and its interval, into `device.yaml`.
+
+        Raises:
+            LatencyError: fewer than nine networks, or a disk that is full or not writable.
+        """
+        path = self.folder / DEVICE
+        errors = validation.errors
+        known = replace(read_device(path), error=validation.score, errors=tuple(errors))
+        write_device(replace(known, interval=round(half_width(errors), 4)), path)
+
+    def _write_corrections(self, corrections: Corrections) -> None:
+        lines = [f"{name},{value:.6g},fit to whole networks\n" for name, value in corrections.coefficients.items()]
+        _replace(self.folder / COEFFICIENTS, "".join([",".join(COEFFICIENT_COLUMNS) + "\n", *lines]))
+
+    def _device(self, note: str, fit: dict[str, float], error: dict[str, float], errors: list[float]) -> Device:
+        return Device(
+            target=host_name(self.threads),
+            device=cpu_model(),
+            aliases=(),
+            runtime="ONNX Runtime",
+            runtime_version=runtime_version(),
+            threads=self.threads,
+            core=f"any; governor {governor()}",
+            dtype=DTYPE,
+            resolution=None,
+            date=datetime.now(UTC).date().isoformat(),
+            provenance=(
+                {"source": f"nas latency measure --target {HOST}", "used_for": "ops and whole networks", "note": note},
             ),
-            self.folder / DEVICE,
+            fit=fit,
+            error=error,
+            calibration=Calibration(),
+            networks={network.id: measured.ms for network, measured in self.networks.items()},
+            coverage=COVERAGE,
+            interval=round(half_width(errors), 4),
+            errors=tuple(errors),
         )
 
 
+def open_host_table(threads: int = 1) -> AbstractContextManager[HostTable]:
+    """The table of this machine, see `open_table`."""
+    return open_table(host_dir(threads), threads)
+
+
 @contextmanager
-def open_host_table() -> Iterator[HostTable]:
-    """The table for writing, one process at a time; a line that a kill tore is dropped.
+def open_table(folder: Path, threads: int = 1) -> Iterator[HostTable]:
+    """The table in `folder` for writing, one process at a time; a line that a kill tore is dropped.
 
     Raises:
         LatencyError: another process holds the table for longer than a fill takes, the table is corrupt, or the
             cache is not writable.
     """
-    folder = host_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
-            _repair(folder / TABLE, ",".join(COLUMNS) + "\n")
-            _repair(folder / NETWORKS, "ms,architecture\n")
-            yield HostTable(folder, dict(read_table(folder / TABLE).rows), _read_networks(folder / NETWORKS))
+            _repair(folder / TABLE, _TABLE_HEADER)
+            _repair(folder / NETWORKS, _NETWORKS_HEADER)
+            yield HostTable(folder, threads, dict(read_table(folder / TABLE).rows), _read_networks(folder / NETWORKS))
     except Timeout:
         raise LatencyError(f"{folder}: another process has been measuring for {LOCK_SECONDS:.0f} s") from None
     except OSError as error:
         raise LatencyError(f"{folder}: {error.strerror}") from None
-
-
-def error_summary(errors: list[float]) -> dict[str, float]:
-    """Number of networks, mean and worst absolute error and shares within 5 and 10 %; percent."""
-    percent = [abs(error) * 100 for error in errors]
-    return {
-        "networks": len(percent),
-        "mape": round(sum(percent) / len(percent), 2),
-        "worst": round(max(percent), 2),
-        "within_5": round(sum(p <= 5 for p in percent) / len(percent) * 100, 1),
-        "within_10": round(sum(p <= 10 for p in percent) / len(percent) * 100, 1),
-    }
 
 
 def _append(path: Path, line: str) -> None:
@@ -131,6 +195,25 @@ def _append(path: Path, line: str) -> None:
         with path.open("ab", buffering=0) as file:
             file.write(line.encode())
             os.fsync(file.fileno())
+    except OSError as error:
+        raise LatencyError(f"{path}: {error.strerror}") from None
+
+
+def _network_line(item: tuple[Architecture, Measured]) -> str:
+    line = io.StringIO()
+    architecture, measured = item
+    csv.writer(line, lineterminator="\n").writerow(
+        (f"{measured.ms:.6g}", f"{measured.spread:.4f}", architecture.to_json())
+    )
+    return line.getvalue()
+
+
+def _replace(path: Path, text: str) -> None:
+    """The whole file anew: a reader sees the old one or the new one."""
+    draft = path.with_suffix(".new")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
     except OSError as error:
         raise LatencyError(f"{path}: {error.strerror}") from None
 
@@ -144,9 +227,11 @@ def _repair(path: Path, header: str) -> None:
         draft.replace(path)
 
 
-def _read_networks(path: Path) -> dict[Architecture, float]:
+def _read_networks(path: Path) -> dict[Architecture, Measured]:
     rows = csv.reader(path.read_text(encoding="utf-8").splitlines()[1:])
     try:
-        return {Architecture.from_json(text): float(ms) for ms, text in rows}
+        return {Architecture.from_json(text): Measured(float(ms), float(spread)) for ms, spread, text in rows}
     except (ValueError, ArchitectureError) as error:
-        raise LatencyError(f"{path}: {error}; expected milliseconds and an architecture in JSON per line") from None
+        raise LatencyError(
+            f"{path}: {error}; expected milliseconds, spread and an architecture in JSON per line"
+        ) from None

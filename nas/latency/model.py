@@ -1,23 +1,29 @@
 """`LatencyModel`: what a network will take on a device, and how sure that is."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
 from nas.architecture import Architecture
 from nas.errors import MissingOpError
+from nas.latency.confidence import INTERPOLATION, device_at
 from nas.latency.device import Device
-from nas.latency.host import HOST
+from nas.latency.host import HOST, host_threads
 from nas.layers import Layer, lower
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of a network, and the interval that holds the true value with the device's coverage (90 %)."""
+    """Milliseconds of a network, and the interval that holds the true value with the device's coverage (90 %).
+
+    `interpolated` are the ops that were not measured: their time is that of similar ops, and the interval is wider.
+    """
 
     ms: float
     low_ms: float
     high_ms: float
+    interpolated: tuple[Layer, ...] = ()
 
 
 class LatencyModel(Protocol):
@@ -41,6 +47,14 @@ class LatencyModel(Protocol):
         """
         ...
 
+    def with_coverage(self, coverage: float) -> "LatencyModel":
+        """The same model with intervals that hold the true value with probability `coverage`.
+
+        Raises:
+            LatencyError: a coverage that is no share above 0 and below 1.
+        """
+        ...
+
 
 class OpCosts(Protocol):
     """Milliseconds op by op, before calibration."""
@@ -52,6 +66,10 @@ class OpCosts(Protocol):
 
     def op_ms(self, layer: Layer) -> float | None:
         """Milliseconds of one op, None if unknown."""
+        ...
+
+    def guessed(self, layer: Layer) -> bool:
+        """Whether `op_ms` comes from similar ops, because this one was not measured."""
         ...
 
 
@@ -72,7 +90,14 @@ class OpSumModel:
     def estimate(self, architecture: Architecture) -> Latency:
         """See `LatencyModel.estimate`."""
         ms = self.device.calibration(self.sum_ms(architecture))
-        return Latency(ms, ms * max(0.0, 1 - self.device.interval), ms * (1 + self.device.interval))
+        guessed = tuple(layer for layer in lower(architecture) if self.costs.guessed(layer))
+        doubt_ms = sum(self._known[layer] for layer in guessed) * self.device.calibration.scale
+        half_ms = ms * self.device.interval + doubt_ms * (self.device.fit or {}).get(INTERPOLATION, 0.0)
+        return Latency(ms, max(ms - half_ms, 0.0), ms + half_ms, tuple(dict.fromkeys(guessed)))
+
+    def with_coverage(self, coverage: float) -> "OpSumModel":
+        """See `LatencyModel.with_coverage`; the doubt of interpolated ops widens as the interval does."""
+        return replace(self, device=device_at(self.device, coverage))
 
     def sum_ms(self, architecture: Architecture) -> float:
         """Sum of the network's ops, before calibration.
@@ -80,10 +105,18 @@ class OpSumModel:
         Raises:
             MissingOpError: the table lacks an op of the network.
         """
-        layers = lower(architecture)
+        return self.costs.base_ms + self.ops_ms(lower(architecture))
+
+    def ops_ms(self, layers: Iterable[Layer]) -> float:
+        """Sum of these ops alone, before calibration.
+
+        Raises:
+            MissingOpError: the table lacks one of them.
+        """
+        layers = tuple(layers)
         if missing := self.missing(layers):
             raise MissingOpError(self._explain(missing))
-        return self.costs.base_ms + sum(self._known[layer] for layer in layers)
+        return sum(self._known[layer] for layer in layers)
 
     def missing(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """The different ops among `layers` that have no cost, in order."""
@@ -96,8 +129,8 @@ class OpSumModel:
 
     def _explain(self, missing: tuple[Layer, ...]) -> str:
         names = "; ".join(map(str, missing[:3])) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")
-        command = f"nas latency measure --target {HOST} ARCH (the network's name or file)"
-        remedy = (
-            f"measure: {command}" if self.target == HOST else f"it was measured elsewhere; for this machine: {command}"
-        )
+        threads = host_threads(self.target)
+        again = f" --threads {threads}" if threads and threads > 1 else ""
+        command = f"nas latency measure --target {HOST}{again} ARCH (the network's name or file)"
+        remedy = f"measure: {command}" if threads else f"it was measured elsewhere; for this machine: {command}"
         return f"{self.target} has no latency of {len(missing)} op{'s' * (len(missing) > 1)}: {names}; {remedy}"

@@ -45,6 +45,10 @@ class Table:
         row = self.rows.get(as_deployed(layer))
         return None if row is None else row.ms
 
+    def guessed(self, layer: Layer) -> bool:
+        """Never: an op that was not measured has no cost."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
@@ -63,6 +67,10 @@ class Coefficients:
         if not found.keys() <= self.ms_per_unit.keys():
             return None
         return sum(self.ms_per_unit[name] * value for name, value in found.items())
+
+    def guessed(self, layer: Layer) -> bool:
+        """Never: all ops are estimated in the one way whose error is known."""
+        return False
 
 
 def as_deployed(layer: Layer) -> Layer:

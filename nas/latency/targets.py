@@ -1,45 +1,58 @@
-"""Targets by name: the folders of `latency_models/`, their aliases, and `host`, this machine."""
+"""Targets by name: the folders of `latency_models/`, the user's own, their aliases, and `host`, this machine."""
 
 import hashlib
+import re
 from pathlib import Path
 
 from nas.errors import LatencyError
+from nas.latency.corrected import read_corrected
 from nas.latency.device import Device, read_device
-from nas.latency.host import HOST, host_dir
+from nas.latency.host import HOST, host_dir, host_threads
 from nas.latency.model import LatencyModel, OpCosts, OpSumModel
 from nas.latency.table import COEFFICIENTS, DEVICE, TABLE, read_coefficients, read_table
-from nas.resources import data_dir
+from nas.resources import cache_dir, data_dir
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 def list_targets() -> list[Device]:
-    """All shipped devices by name, and this machine last if it has been measured.
+    """All shipped devices by name, the user's own, and this machine last if it has been measured.
 
     Raises:
         LatencyError: a `device.yaml` is broken.
     """
-    devices = [read_device(folder / DEVICE) for folder in _shipped()]
-    if host_measured():
-        devices.append(read_device(host_dir() / DEVICE))
-    return devices
+    return [read_device(folder / DEVICE) for folder in (*_folders(), *_host_folders())]
 
 
 def load_target(name: str) -> LatencyModel:
-    """The model of a device, by its name or an alias.
+    """The model of a device, by its name, an alias, or the path of its folder.
 
     Raises:
         LatencyError: no such device, a broken table, or `host` without measurements.
     """
-    if name == HOST:
-        if not host_measured():
-            raise LatencyError("host has not been measured yet; run: nas latency measure --target host")
-        return load_folder(host_dir())
-    folders = {folder.name: folder for folder in _shipped()}
+    return load_folder(find_folder(name))
+
+
+def find_folder(name: str) -> Path:
+    """The folder of a device, by its name, an alias, or the path of the folder.
+
+    Raises:
+        LatencyError: no such device, or `host` without measurements.
+    """
+    if threads := host_threads(name):
+        if not host_measured(threads):
+            again = f" --threads {threads}" if threads > 1 else ""
+            raise LatencyError(f"{name} has not been measured yet; run: nas latency measure --target {HOST}{again}")
+        return host_dir(threads)
+    if "/" in name:
+        return Path(name)
+    folders = {folder.name: folder for folder in _folders()}
     if name in folders:
-        return load_folder(folders[name])
+        return folders[name]
     devices = [read_device(folder / DEVICE) for folder in folders.values()]
     for device in devices:
         if name in device.aliases:
-            return load_folder(folders[device.target])
+            return folders[device.target]
     known = [*folders, *(alias for device in devices for alias in device.aliases), HOST]
     raise LatencyError(f"unknown target {name!r}; expected one of {', '.join(known)}")
 
@@ -50,26 +63,62 @@ def canonical_target(name: str) -> str:
     Raises:
         LatencyError: no such device.
     """
-    return HOST if name == HOST else load_target(name).target
+    return name if host_threads(name) else load_target(name).target
 
 
-def host_measured() -> bool:
+def host_measured(threads: int = 1) -> bool:
     """Whether this machine has a calibrated table."""
-    return (host_dir() / DEVICE).is_file()
+    return (host_dir(threads) / DEVICE).is_file()
 
 
 def load_folder(folder: Path) -> OpSumModel:
-    """The model of one folder: `device.yaml` with `table.csv` or `coefficients.csv`.
+    """The model of one folder: `device.yaml` with `table.csv`, `coefficients.csv`, or both: corrected rows.
 
     Raises:
         LatencyError: a file is absent or broken.
     """
     device = read_device(folder / DEVICE)
-    fitted = (folder / COEFFICIENTS).is_file()
-    costs: OpCosts = read_coefficients(folder / COEFFICIENTS) if fitted else read_table(folder / TABLE)
-    content = (folder / DEVICE).read_bytes() + (folder / (COEFFICIENTS if fitted else TABLE)).read_bytes()
+    measured, fitted = (folder / TABLE).is_file(), (folder / COEFFICIENTS).is_file()
+    costs: OpCosts = read_table(folder / TABLE) if measured else read_coefficients(folder / COEFFICIENTS)
+    if measured and fitted:
+        costs = read_corrected(folder)
+    files = (DEVICE, *((TABLE,) if measured else ()), *((COEFFICIENTS,) if fitted else ()))
+    content = b"".join((folder / name).read_bytes() for name in files)
     return OpSumModel(device, costs, hashlib.sha256(content).hexdigest()[:12])
 
 
-def _shipped() -> list[Path]:
-    return sorted(path.parent for path in data_dir("latency_models").glob(f"*/{DEVICE}"))
+def new_target(name: str, root: Path | None = None, *, replace: bool = False) -> Path:
+    """The folder, not yet made, for a device of the user's: in `root`, or where `load_target` finds it by name.
+
+    Raises:
+        LatencyError: the name is no plain word, is taken by a device that is not the user's, or exists and may not
+            be replaced.
+    """
+    if not _NAME.fullmatch(name):
+        raise LatencyError(f"target {name!r}; expected a name of small letters, digits, '-', '_' and '.'")
+    shipped = [read_device(folder / DEVICE) for folder in _folders_in(data_dir("latency_models"))]
+    taken = {HOST, *(device.target for device in shipped), *(alias for device in shipped for alias in device.aliases)}
+    if name in taken or host_threads(name):
+        raise LatencyError(f"target {name!r} is taken; expected another name than {', '.join(sorted(taken))}")
+    folder = (root or _own_root()) / name
+    if (folder / DEVICE).exists() and not replace:
+        raise LatencyError(f"{folder}: exists; give --replace, or another --target")
+    return folder
+
+
+def _folders() -> list[Path]:
+    return [*_folders_in(data_dir("latency_models")), *_folders_in(_own_root())]
+
+
+def _host_folders() -> list[Path]:
+    """The tables of this machine as it is now, by threads; those of another runtime stay on disk."""
+    found = (host_threads(path.parent.name) for path in (cache_dir() / "latency").glob(f"*/{HOST}*/{DEVICE}"))
+    return [host_dir(threads) for threads in sorted({n for n in found if n}) if host_measured(threads)]
+
+
+def _own_root() -> Path:
+    return cache_dir() / "targets"
+
+
+def _folders_in(root: Path) -> list[Path]:
+    return sorted(path.parent for path in root.glob(f"*/{DEVICE}"))

@@ -89,16 +89,16 @@ class SearchSpace:
             SpaceError: a wrong number of genes, or a choice that a gene does not have.
         """
         self._require_valid(genotype)
-        resolution, width = (self._pick(options, gene, genotype) for options, gene in self._global_genes)
+        resolution, width = (self._pick(options, gene, genotype) for options, gene in self.global_genes)
         channels, blocks = 3, list[Block]()
-        for stage in self._stages:
+        for stage in self.stages:
             shared = tuple(genotype[gene] for _, gene in stage.shared)
             for layer, genes in enumerate(stage.own[: stage.depth(shared)]):
                 own = tuple(genotype[gene] for _, gene in genes)
                 block = block_of(stage, shared, own, channels, width, layer == 0)
                 channels = block.channels
                 blocks.append(block)
-        chosen = {key: self._pick(choices, gene, genotype) for key, choices, gene in self._head_genes}
+        chosen = {key: self._pick(choices, gene, genotype) for key, choices, gene in self.head_genes}
         blocks += head_blocks(chosen, channels, float(width))
         return Architecture(int(resolution), tuple(blocks), self.num_classes, bn_eps=self.spec.bn_eps)
 
@@ -108,7 +108,7 @@ class SearchSpace:
         Raises:
             SpaceError: the network is not a point of the space.
         """
-        (resolutions, _), (widths, _) = self._global_genes
+        (resolutions, _), (widths, _) = self.global_genes
         spatial = tuple(b for b in architecture.blocks if not isinstance(b, PoolBlock | LinearBlock))
         for (r, resolution), (w, width) in product(enumerate(resolutions), enumerate(widths)):
             if resolution != architecture.resolution:
@@ -124,12 +124,10 @@ class SearchSpace:
         found: set[Layer] = set()
         for resolution, width in product(self.spec.resolution, self.spec.width):
             states = {(3, int(resolution))}  # (channels, size) of the maps that can enter a stage
-            for stage in self._stages:
+            for stage in self.stages:
                 states = stage_layers(stage, states, float(width), found)
-            for (channels, size), chosen in product(states, _all_chosen(self.spec.head)):
-                found.update(
-                    _head_layers(head_blocks(chosen, channels, float(width)), channels, size, self.num_classes)
-                )
+            for (channels, size), chosen in product(states, all_chosen(self.spec.head)):
+                found.update(head_layers(head_blocks(chosen, channels, float(width)), channels, size, self.num_classes))
         return frozenset(found)
 
     # How genes lie in a genotype: resolution, width, then stage by stage, the head last.
@@ -166,7 +164,8 @@ class SearchSpace:
         return tuple(genes), tuple(stages)
 
     @property
-    def _stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages with the places of their genes."""
         return self._layout[1]
 
     @cached_property
@@ -174,11 +173,13 @@ class SearchSpace:
         return {gene.name: index for index, gene in enumerate(self.genes)}
 
     @cached_property
-    def _global_genes(self) -> tuple[tuple[tuple[Scalar, ...], int | None], ...]:
+    def global_genes(self) -> tuple[tuple[tuple[Scalar, ...], int | None], ...]:
+        """Choices of resolution and of width, each with its gene if there is more than one."""
         return tuple((getattr(self.spec, key), self._positions.get(key)) for key in ("resolution", "width"))
 
     @cached_property
-    def _head_genes(self) -> tuple[tuple[str, tuple[Scalar, ...], int | None], ...]:
+    def head_genes(self) -> tuple[tuple[str, tuple[Scalar, ...], int | None], ...]:
+        """Key and choices of the head, each with its gene if there is more than one."""
         return tuple((key, choices, self._positions.get(f"head.{key}")) for key, choices in self.spec.head.items())
 
     @staticmethod
@@ -199,10 +200,10 @@ class SearchSpace:
         self, s: int, blocks: tuple[SpatialBlock, ...], start: int, architecture: Architecture, width: float
     ) -> Iterator[dict[int, int]]:
         channels = blocks[start - 1].channels if start else architecture.in_channels
-        if s == len(self._stages):
+        if s == len(self.stages):
             yield from self._parse_head(blocks[start:], architecture.blocks[start:], channels, width)
             return
-        stage = self._stages[s]
+        stage = self.stages[s]
         for here, end in parse_stage(stage, blocks, start, channels, width):
             for rest in self._parse(s + 1, blocks, end, architecture, width):
                 yield here | rest
@@ -212,19 +213,20 @@ class SearchSpace:
     ) -> Iterator[dict[int, int]]:
         if len(left) > 1:
             return
-        for picks in product(*(range(len(choices)) for _, choices, _ in self._head_genes)):
-            chosen = {key: choices[c] for (key, choices, _), c in zip(self._head_genes, picks, strict=True)}
+        for picks in product(*(range(len(choices)) for _, choices, _ in self.head_genes)):
+            chosen = {key: choices[c] for (key, choices, _), c in zip(self.head_genes, picks, strict=True)}
             if head_blocks(chosen, channels, width) == tail:
-                yield {gene: c for (_, _, gene), c in zip(self._head_genes, picks, strict=True) if gene is not None}
+                yield {gene: c for (_, _, gene), c in zip(self.head_genes, picks, strict=True) if gene is not None}
                 return
 
     def _assemble(self, r: int, w: int, choices: Mapping[int, int]) -> Genotype:
-        (_, resolution_gene), (_, width_gene) = self._global_genes
+        (_, resolution_gene), (_, width_gene) = self.global_genes
         known = {**choices, **{g: c for g, c in ((resolution_gene, r), (width_gene, w)) if g is not None}}
         return tuple(known.get(index, 0) for index in range(len(self.genes)))
 
 
-def _head_layers(blocks: tuple[Block, ...], channels: int, size: int, num_classes: int) -> Iterator[Layer]:
+def head_layers(blocks: tuple[Block, ...], channels: int, size: int, num_classes: int) -> Iterator[Layer]:
+    """The layers of a head and of the classifier behind it."""
     for block in blocks:
         layers = lower_block(block, channels, size)
         yield from layers
@@ -232,6 +234,7 @@ def _head_layers(blocks: tuple[Block, ...], channels: int, size: int, num_classe
     yield Layer("linear", channels, num_classes, 1, bias=True, role="classifier")
 
 
-def _all_chosen(options: Options) -> Iterator[dict[str, Scalar]]:
+def all_chosen(options: Options) -> Iterator[dict[str, Scalar]]:
+    """Every choice of one value for each key, in order."""
     for values in product(*options.values()):
         yield dict(zip(options, values, strict=True))

@@ -1,0 +1,82 @@
+"""Four ways to predict this machine's latencies, on the same networks: `python -m benchmarks.latency --host`."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from random import Random
+
+from nas.architecture import Architecture
+from nas.cli.latency import draw_networks
+from nas.latency.calibration import leave_one_out
+from nas.latency.host import HOST
+from nas.latency.host_table import open_host_table
+from nas.latency.measure import FULL, Bench, open_bench
+from nas.latency.score import score
+from nas.latency.table import Row, as_deployed
+from nas.latency.targets import load_target
+from nas.latency.watch import Plan, watched
+from nas.layers import Layer, lower, total_macs
+from nas.space import load_space
+
+Ops = tuple[Layer, ...]
+
+
+def compare(space: str, count: int, seed: int) -> list[dict[str, object]]:
+    """One record per predictor: its name and its score on networks that the table was not fitted on.
+
+    Work and sums are judged twice: as they are, and with the scale and offset of the other networks of the same draw,
+    which favours them, since ours knows none of these networks.
+
+    Raises:
+        LatencyError: this machine has no table, or it lacks ops of the space.
+    """
+    model, bench = load_target(HOST), open_bench()
+    with open_host_table() as table:
+        drawn = draw_networks(load_space(space), count, f"validate {seed}")
+        networks = [network for network in dict.fromkeys(drawn) if network not in table.networks]
+        rows = dict(table.rows)
+    measured = {reading.item: reading.ms for reading in bench.networks(networks, FULL, Random(seed))}
+    truth = [measured[network] for network in networks]
+    block_ms = isolated_blocks(bench, networks, Random(seed))
+    macs = [float(total_macs(lower(network))) for network in networks]
+    ops = [sum_of_ops(network, rows) for network in networks]
+    sums = [sum(block_ms[block] for block in blocks(network)) for network in networks]
+    ours = [model.estimate(network).ms for network in networks]
+    return [
+        {"predictor": "MAdds, scale and offset", **_affine(macs, truth)},
+        {"predictor": "sum of isolated ops", **score(ops, truth)},
+        {"predictor": "sum of isolated ops, scale and offset", **_affine(ops, truth)},
+        {"predictor": "sum of isolated blocks", **score(sums, truth)},
+        {"predictor": "sum of isolated blocks, scale and offset", **_affine(sums, truth)},
+        {"predictor": "ours", **score(ours, truth)},
+        {"predictor": "(sentinel: readings taken again)", "networks": bench.sentinel.repeats},
+    ]
+
+
+def blocks(network: Architecture) -> list[Ops]:
+    """The ops of each block, as deployed."""
+    return [tuple(map(as_deployed, group)) for _, group in groupby(lower(network), key=lambda layer: layer.block)]
+
+
+def isolated_blocks(bench: Bench, networks: Sequence[Architecture], rng: Random) -> dict[Ops, float]:
+    """Milliseconds of each different block alone, the mean of two sessions."""
+    different = list(dict.fromkeys(block for network in networks for block in blocks(network)))
+    read_ms: Callable[[Ops], float] = lambda block: bench.isolated_ms(block, FULL.op_ms)  # noqa: E731
+    return {reading.item: reading.ms for reading in watched(different, read_ms, bench.sentinel, Plan(2, step=8), rng)}
+
+
+def sum_of_ops(network: Architecture, rows: dict[Layer, Row]) -> float:
+    """Sum of the table's rows, uncorrected."""
+    return sum(rows[as_deployed(layer)].ms for layer in lower(network))
+
+
+def print_comparison(records: Sequence[dict[str, object]]) -> None:
+    """The records for people."""
+    keys = ("networks", "mape", "worst", "within_5", "within_10", "spearman", "kendall")
+    print(f"{'predictor':42}" + "".join(f"{key:>10}" for key in keys))
+    for record in records:
+        print(f"{record['predictor']:42}" + "".join(f"{record.get(key, ''):>10}" for key in keys))
+
+
+def _affine(values: Sequence[float], truth: Sequence[float]) -> dict[str, float]:
+    estimates = [(1 + error) * ms for error, ms in zip(leave_one_out(values, truth), truth, strict=True)]
+    return score(estimates, truth)

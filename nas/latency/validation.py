@@ -1,0 +1,68 @@
+"""`Validation`: estimates of whole networks beside their measurements."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from nas.architecture import Architecture
+from nas.errors import LatencyError
+from nas.latency.score import score
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Networks that no fit has seen; `disturbed` of them were measured although the machine was never quiet.
+
+    `repeats` is the number of readings that were thrown away because it was not.
+    """
+
+    networks: Sequence[Architecture]
+    estimated_ms: Sequence[float]
+    measured_ms: Sequence[float]
+    disturbed: int
+    repeats: int
+
+    @property
+    def errors(self) -> list[float]:
+        """Estimated / measured - 1 of each network."""
+        return [e / m - 1 for e, m in zip(self.estimated_ms, self.measured_ms, strict=True)]
+
+    @cached_property
+    def score(self) -> dict[str, float]:
+        """See `nas.latency.score.score`."""
+        return score(self.estimated_ms, self.measured_ms)
+
+    @property
+    def note(self) -> str:
+        """How the measuring went, in one line."""
+        return (
+            f"{self.repeats} readings taken again because the machine was not quiet;"
+            f" {self.disturbed} of {len(self.networks)} networks kept although it never was"
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """The figures as plain data."""
+        pairs = zip(self.networks, self.estimated_ms, self.measured_ms, strict=True)
+        records = [{"architecture": network.id, "estimated_ms": e, "measured_ms": m} for network, e, m in pairs]
+        return {**self.score, "disturbed": self.disturbed, "repeats": self.repeats, "architectures": records}
+
+
+def plot_validation(validation: Validation, path: Path) -> None:
+    """Draw estimates against measurements; the file's suffix says how.
+
+    Raises:
+        LatencyError: the file cannot be written, or its suffix is unknown.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - a second of imports
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    ends = (min(validation.measured_ms), max(validation.measured_ms))
+    axes.plot(ends, ends, color="0.6", linewidth=1)
+    axes.scatter(validation.measured_ms, validation.estimated_ms, s=12)
+    axes.set(xlabel="measured, ms", ylabel="estimated, ms", title=f"mean error {validation.score['mape']:.2f} %")
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise LatencyError(f"{path}: {error}") from None
