@@ -176,7 +176,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path):
 
 
 def test_two_searches_of_one_study_at_once_the_second_says_who_has_it(tmp_path):
-    command = (*SEARCH, "--trials", "6", "--workers", "1", "--study", "shared")
+    command = (*SEARCH, "--trials", "40", "--workers", "1", "--study", "shared")
     first = start(tmp_path, *command)
     wait_for(first, lambda: TrialState.RUNNING in states(tmp_path))
     second = start(tmp_path, *command)
