@@ -91,6 +91,9 @@ def estimate(archs: tuple[str, ...], targets: tuple[str, ...], store_url: str, a
         network = resolve_network(arch, store_url)
         for model in models:
             found = model.estimate(network.architecture)
+            if found.interpolated:
+                count = len(found.interpolated)
+                click.echo(f"{network.name} on {model.target}: {count} ops interpolated from other widths", err=True)
             records.append(
                 {
                     "architecture": network.name,

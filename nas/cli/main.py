@@ -50,18 +50,26 @@ def nas() -> None:
 def main() -> None:
     """Entry point: a mistake of the user's is one line on stderr and exit code 2."""
     try:
-        code = nas.main(standalone_mode=False)
+        code = nas.main(prog_name="nas", standalone_mode=False)
     except NasError as error:
         _fail(str(error), 2)
     except click.Abort:
         _fail("interrupted", 130)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:  # `nas latency` alone: its help is the answer
         error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _fail(f"{error.format_message()}{_help_of(error)}", error.exit_code)
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _help_of(error: click.ClickException) -> str:
+    """Where the command that was called wrongly explains itself."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" See: {context.command_path} --help" if context else ""
 
 
 def _fail(message: str, code: int) -> None:

@@ -83,7 +83,10 @@ def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> l
     kinds = {(r.settings.get("data"), r.settings.get("target"), str(r.settings.get("proxy"))): r.name for r in chosen}
     if len(kinds) > 1:
         what = "; ".join(f"{name}: {data} on {device}" for (data, device, _), name in kinds.items())
-        raise NasError(f"the studies cannot be compared ({what}); name those of one kind: nas pareto STUDY ...")
+        raise NasError(
+            f"the studies cannot be compared ({what}; what differs is data, device or the short training); "
+            f"name those of one kind: nas pareto STUDY ..."
+        )
     return chosen
 
 
