@@ -34,6 +34,7 @@ COMMANDS = {
     "show ARCH --json": "show mobilenet_v3_large --json",
     "latency estimate ARCH... --json": "latency estimate mobilenet_v2 --json",
     "latency list --json": "latency list --json",
+    "latency steps --json": "latency steps --target pixel --json",
     "space list --json": "space list --json",
     "space show NAME --json": "space show mobilenet_v1 --json",
     "space sample NAME --json": "space sample mobilenet_v1 --json",
