@@ -10,13 +10,14 @@ import numpy as np
 
 from nas.layers import Layer
 
-CANDIDATES = (4, 8, 16, 32)
+CANDIDATES = (8, 16, 32)
+"""Smaller steps are no matter: pruning keeps to multiples of 8 at least."""
 
 SHARE = 0.5
 """Of `Curve.share`: true steps have 1, twice a true step 0."""
 
 LEAST_FALL = 0.1
-"""Of the largest latency: curves that are flatter have no steps."""
+"""Of the latency of the widest: curves that are flatter have no steps."""
 
 WIDTHS = tuple(range(32, 97))
 """Widths of a sweep: two multiples of the largest candidate, and what lies between."""
@@ -94,9 +95,9 @@ class Curve:
         Told by the widths half a step below the multiples, which cost half a step less where latency falls evenly and
         nothing less where multiples are steps. 0 where there is no fall to speak of.
         """
-        ends = [width for width in self.ms if width % step == 0 and width - step in self.ms]
+        ends = [width for width in sorted(self.ms) if width % step == 0 and width - step in self.ms]
         fall = sum(self.ms[width] - self.ms[width - step] for width in ends)
-        if fall <= LEAST_FALL * max(self.ms.values()):
+        if not ends or fall <= LEAST_FALL * self.ms[ends[-1]]:
             return 0.0
         half = sum(self.ms[width] - self.ms[width - step // 2] for width in ends)
         return float(np.clip(1 - 2 * half / fall, 0, 1))

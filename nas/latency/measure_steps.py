@@ -11,7 +11,7 @@ from nas.latency.measure import FULL, open_bench
 from nas.latency.steps import STEP_COLUMNS, STEPS, Point, WidthSteps, format_point, read_points, width_steps
 from nas.latency.watch import Plan, watched
 
-_PLAN = Plan(passes=2, step=8)
+_PLAN = Plan(passes=3, step=8)
 
 
 def measure_steps(

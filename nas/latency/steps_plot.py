@@ -23,7 +23,7 @@ def plot_steps(steps: WidthSteps, path: Path) -> None:
         raise LatencyError(f"{steps.target} has no curves to draw; expected a target that was measured, or a model")
     rows = -(-len(kinds) // _COLUMNS)
     figure = Figure(figsize=(11, 3.1 * rows + 0.4), layout="constrained")
-    grid = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
+    grid = figure.subplots(rows, _COLUMNS, sharex=True, squeeze=False)
     for axes, (kind, curves) in zip(grid.flat, kinds, strict=False):
         step = steps.by_kind[kind]
         for curve, colour in zip(curves, _COLOURS, strict=False):
@@ -37,7 +37,9 @@ def plot_steps(steps: WidthSteps, path: Path) -> None:
             for width in at:
                 axes.axvline(width, color="0.9", linewidth=0.8, zorder=0)
         axes.set_title(f"{kind}: " + (f"steps of {step}" if step > 1 else "no steps"), fontsize=10, loc="left")
-        axes.legend(fontsize=7, frameon=False, loc="lower right")
+        axes.legend(fontsize=7, frameon=False, loc="upper left")
+        axes.set_xticks(range(widths[0], widths[-1] + 1, 16))
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # room for the legend
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid.flat[len(kinds) :]:
         axes.remove()
@@ -45,6 +47,6 @@ def plot_steps(steps: WidthSteps, path: Path) -> None:
     figure.supxlabel("channels", fontsize=10)
     figure.supylabel("% of the widest", fontsize=10)
     try:
-        figure.savefig(path, dpi=130)
+        figure.savefig(path, dpi=100)
     except (OSError, ValueError) as error:
         raise LatencyError(f"{path}: {error}") from None
