@@ -138,8 +138,8 @@ def test_the_json_of_a_measurement_and_its_validation_has_the_documented_form(tm
 
 
 def test_every_documented_command_is_tested():
-    measuring = {"latency measure --json", "latency validate --json"}
-    assert EXAMPLES.keys() == {*COMMANDS, "search --json", "train ARCH --json", *measuring}
+    measuring = {"latency measure --json", "latency validate --json", "latency fit --json"}
+    assert EXAMPLES.keys() == {*COMMANDS, "search --json", "search --verify --json", "train ARCH --json", *measuring}
 
 
 def output(arguments: str):
