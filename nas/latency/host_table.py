@@ -19,7 +19,7 @@ from nas.latency.confidence import INTERPOLATION
 from nas.latency.corrected import interpolation_errors
 from nas.latency.corrections import Corrections, cross_validated, fit_corrections, network_features
 from nas.latency.device import Device, read_device, write_device
-from nas.latency.dtype import QUANTISATION
+from nas.latency.dtype import provenance
 from nas.latency.host import FLOAT, HostSetup, cpu_model, governor, runtime_version
 from nas.latency.score import score
 from nas.latency.table import (
@@ -152,7 +152,7 @@ class HostTable:
             dtype=self.setup.dtype,
             resolution=None,
             date=datetime.now(UTC).date().isoformat(),
-            provenance=self._provenance(note),
+            provenance=provenance(f"nas latency measure {self.setup.options}", self.setup.dtype, note),
             fit=fit,
             error=error,
             calibration=Calibration(),
@@ -161,12 +161,6 @@ class HostTable:
             interval=round(half_width(errors), 4),
             errors=tuple(errors),
         )
-
-    def _provenance(self, note: str) -> tuple[dict[str, str], ...]:
-        measured = {"source": f"nas latency measure {self.setup.options}", "used_for": "ops and whole networks"}
-        if self.setup.dtype == "float32":
-            return (measured | {"note": note},)
-        return measured | {"note": note}, {"source": QUANTISATION, "used_for": "the graphs that were measured"}
 
 
 def open_host_table(setup: HostSetup = FLOAT) -> AbstractContextManager[HostTable]:
