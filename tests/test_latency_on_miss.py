@@ -7,7 +7,7 @@ import pytest
 
 from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, PoolBlock
 from nas.errors import LatencyError, MissingOpError
-from nas.latency.host import host_dir
+from nas.latency.host import FLOAT
 from nas.latency.measure import QUICK, fill_host_table
 from nas.latency.model import OpSumModel
 from nas.latency.on_miss import MeasuringModel, load_model
@@ -43,7 +43,7 @@ def cache(tmp_path_factory):
 def host(cache, monkeypatch):
     """The table with the ops of `KNOWN`, and again without what a test adds."""
     monkeypatch.setenv("NAS_CACHE", str(cache))
-    path = host_dir() / TABLE
+    path = FLOAT.folder / TABLE
     kept = path.read_bytes()
     yield path
     path.write_bytes(kept)

@@ -10,7 +10,7 @@ from nas.errors import LatencyError
 from nas.latency import measure_steps as measuring
 from nas.latency.csv_file import append, repair
 from nas.latency.curves import KINDS, SWEEPS, WIDTHS, Curve, Sweep
-from nas.latency.host import host_dir
+from nas.latency.host import FLOAT
 from nas.latency.steps import STEP_COLUMNS, STEPS, WidthSteps, format_point, read_points, width_steps
 from nas.layers import Layer
 from tests.test_latency_cli import nas  # noqa: F401 - a fixture
@@ -101,12 +101,12 @@ def test_this_machine_has_no_steps_until_they_are_measured(cache):
 def test_widths_are_measured_once_and_kept_as_they_come(cache, monkeypatch):
     monkeypatch.setattr(measuring, "SWEEPS", SWEEPS[4:5])
     monkeypatch.setattr(measuring, "WIDTHS", (40, 48, 64))
-    path = host_dir() / STEPS
+    path = FLOAT.folder / STEPS
     path.parent.mkdir(parents=True)
     repair(path, ",".join(STEP_COLUMNS) + "\n")
     append(path, format_point((SWEEPS[4], 48), 0.125, 0.01) + "depthwise,28,64,0.1")  # torn by a kill
     steps = []
-    found = measuring.measure_steps("host", 1, progress=lambda done, total: steps.append((done, total)))
+    found = measuring.measure_steps(FLOAT, progress=lambda done, total: steps.append((done, total)))
     assert steps == [(1, 2), (2, 2)]
     assert found.source == "assumed"  # the other sweeps are still to come
     points = read_points(path)
@@ -116,7 +116,7 @@ def test_widths_are_measured_once_and_kept_as_they_come(cache, monkeypatch):
 
 
 def test_complete_sweeps_are_read_as_measured(cache):
-    path = host_dir() / STEPS
+    path = FLOAT.folder / STEPS
     path.parent.mkdir(parents=True)
     repair(path, ",".join(STEP_COLUMNS) + "\n")
     for sweep in SWEEPS:
@@ -136,7 +136,7 @@ def test_complete_sweeps_are_read_as_measured(cache):
     ],
 )
 def test_a_broken_file_of_steps_is_named_with_its_line(cache, line, message):
-    path = host_dir() / STEPS
+    path = FLOAT.folder / STEPS
     path.parent.mkdir(parents=True)
     repair(path, ",".join(STEP_COLUMNS) + "\n")
     append(path, line + "\n")

@@ -6,6 +6,7 @@ from random import Random
 
 from nas.latency.csv_file import append, repair
 from nas.latency.curves import SWEEPS, WIDTHS
+from nas.latency.host import HostSetup
 from nas.latency.host_table import open_host_table
 from nas.latency.measure import FULL, open_bench
 from nas.latency.steps import STEP_COLUMNS, STEPS, Point, WidthSteps, format_point, read_points, width_steps
@@ -14,21 +15,19 @@ from nas.latency.watch import Plan, watched
 _PLAN = Plan(passes=3, step=8)
 
 
-def measure_steps(
-    target: str, threads: int, *, progress: Callable[[int, int], None] = lambda done, total: None
-) -> WidthSteps:
+def measure_steps(setup: HostSetup, *, progress: Callable[[int, int], None] = lambda done, total: None) -> WidthSteps:
     """The steps of this machine, after measuring the widths that are not on disk yet.
 
     Raises:
         LatencyError: another process measures for too long, a broken file, or a cache that is not writable.
     """
-    with open_host_table(threads) as table:  # whose lock keeps other measurements waiting
+    with open_host_table(setup) as table:  # whose lock keeps other measurements waiting
         path = table.folder / STEPS
         repair(path, ",".join(STEP_COLUMNS) + "\n")
         known = read_points(path)
         points = [(sweep, width) for sweep in SWEEPS for width in WIDTHS if (sweep, width) not in known]
         if points:
-            bench = open_bench(threads, FULL.patience_s)
+            bench = open_bench(setup, FULL.patience_s)
 
             def read_ms(point: Point) -> float:
                 sweep, width = point
@@ -38,4 +37,4 @@ def measure_steps(
             for reading in watched(points, read_ms, bench.sentinel, _PLAN, Random(len(known))):
                 append(path, format_point(reading.item, reading.ms, reading.spread))
                 progress(next(steps), len(points))
-    return width_steps(target)
+    return width_steps(setup.name)

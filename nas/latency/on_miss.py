@@ -6,7 +6,7 @@ from typing import Literal
 
 from nas.architecture import Architecture
 from nas.errors import MissingOpError
-from nas.latency.host import host_threads
+from nas.latency.host import host_setup
 from nas.latency.model import Latency, LatencyModel, OpSumModel
 from nas.latency.targets import find_folder, load_folder
 from nas.layers import Layer, lower
@@ -31,7 +31,7 @@ def load_model(
     model = load_folder(find_folder(target))
     if on_miss == "error":
         return StrictModel(model)
-    if on_miss == "measure" and host_threads(target):
+    if on_miss == "measure" and host_setup(target):
         return MeasuringModel(model, progress)
     return model
 

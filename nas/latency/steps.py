@@ -10,7 +10,7 @@ from typing import Literal
 from nas.errors import LatencyError
 from nas.latency.csv_file import read_cells
 from nas.latency.curves import KINDS, SWEEPS, WIDTHS, Curve, Sweep
-from nas.latency.host import host_dir, host_threads
+from nas.latency.host import host_setup
 from nas.latency.model import OpSumModel
 from nas.latency.targets import find_folder, load_folder
 
@@ -66,8 +66,8 @@ def width_steps(target: str) -> WidthSteps:
     Raises:
         LatencyError: no such target, or a broken table.
     """
-    if threads := host_threads(target):
-        curves = read_curves(host_dir(threads) / STEPS)
+    if setup := host_setup(target):
+        curves = read_curves(setup.folder / STEPS)
         return WidthSteps(target, "measured", curves) if curves else WidthSteps(target, "assumed", ())
     model = load_folder(find_folder(target))
     return WidthSteps(model.target, "model", model_curves(model))

@@ -7,7 +7,7 @@ import click
 
 from nas.cli.latency.common import progress_bar
 from nas.cli.options import json_option
-from nas.latency.host import HOST, host_threads
+from nas.latency.host import HOST, host_setup
 
 if TYPE_CHECKING:
     from nas.latency.steps import WidthSteps
@@ -45,12 +45,12 @@ def steps(target: str, plot: Path | None, as_json: bool) -> None:
 def _found(target: str) -> "WidthSteps":
     from nas.latency.steps import width_steps  # noqa: PLC0415 - numpy
 
-    if not (threads := host_threads(target)):
+    if not (setup := host_setup(target)):
         return width_steps(target)
     from nas.latency.measure_steps import measure_steps  # noqa: PLC0415 - onnxruntime
 
     with progress_bar("measuring widths on this machine") as progress:
-        return measure_steps(target, threads, progress=progress)
+        return measure_steps(setup, progress=progress)
 
 
 def steps_record(found: "WidthSteps") -> dict[str, Any]:
