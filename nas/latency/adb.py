@@ -150,9 +150,10 @@ class AdbLink:
         pinned = f"taskset {self.mask} " if self.mask else ""
         binary = shlex.quote(f"./{self.runner.path.name}")
         command = f"{pinned}{binary} {program.arguments.format(model=model, runs=runs)}"
+        timed = f'echo "{_MARK}begin"; {command} 2>&1; r=$?; echo; echo "{_MARK}end $r $m"'
         return (
-            f"cd {FOLDER} && chmod 755 {binary} && export LD_LIBRARY_PATH=. && for m in {' '.join(names)}; do "
-            f'echo "{_MARK}begin"; {command} 2>&1; r=$?; echo; echo "{_MARK}end $r $m"; done; rm -f models/*; echo "{_MARK}{_DONE}"'
+            f"cd {FOLDER} && chmod 755 {binary} && export LD_LIBRARY_PATH=. && for m in {' '.join(names)}; do {timed}; "
+            f'done; rm -f models/*; echo "{_MARK}{_DONE}"'
         )
 
     def _adb(self, *arguments: str) -> str:
