@@ -131,7 +131,7 @@ class Study:
         """The next trial, recorded as RUNNING: one that waits for another worker first, then a new proposal."""
         if self._waiting:
             trial = replace(self._waiting.popleft(), state=TrialState.RUNNING)
-            self._store.start(self.name, trial.number)
+            self._store.start(self.name, trial.number, self._versions)
         else:
             proposal = self._strategy.ask() if self._asked < self._trials else None
             if proposal is None:

@@ -53,6 +53,7 @@ HOMES = {
     "sklearn": ("training.data",),
     "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score"),
     "matplotlib": ("report", "latency.validation"),
+    "moocore": ("pareto",),
 }
 
 

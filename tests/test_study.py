@@ -165,7 +165,7 @@ def test_a_driver_that_was_replaced_leaves_the_trials_of_the_new_one_alone(store
         mine = study.ask()
         store.release("s", this_process())
         store.claim("s", "elsewhere:1:1", 60)
-        store.start("s", mine.number)
+        store.start("s", mine.number, {})
     (trial,) = store.trials("s")
     assert trial.trial.state is TrialState.RUNNING
     with pytest.raises(StudyError, match="driven by process 1 on elsewhere"):
