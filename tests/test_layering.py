@@ -45,7 +45,7 @@ LAYERS = {
 HOMES = {
     "torch": ("network", "training", "evaluators", "strategies.controller"),
     "torchvision": ("training.cifar10",),
-    "onnx": ("latency.graph",),
+    "onnx": ("latency.graph", "latency.qdq"),
     "onnxruntime": ("latency.measure", "latency.board_runner"),
     "optuna": ("strategies.optuna",),
     "sqlalchemy": ("store",),

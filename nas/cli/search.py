@@ -64,7 +64,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     """
     from nas import search as main_job  # noqa: PLC0415 - torch is not needed for --help
     from nas.cli import tables  # noqa: PLC0415
-    from nas.cli.latency import ready_target  # noqa: PLC0415
+    from nas.cli.latency.common import ready_target  # noqa: PLC0415
     from nas.cli.progress import search_progress  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
@@ -137,24 +137,24 @@ def require_measurable(target: str) -> None:
     Raises:
         LatencyError: an unknown target, or one other than this machine.
     """
-    from nas.latency.host import HOST, host_threads  # noqa: PLC0415
+    from nas.latency.host import HOST, host_setup  # noqa: PLC0415
     from nas.latency.targets import load_target  # noqa: PLC0415
 
-    if not host_threads(target):
+    if not host_setup(target):
         name = load_target(target).target  # an unknown one is another mistake
         raise LatencyError(f"--verify: {name} cannot be measured from here; only --target {HOST} can")
 
 
 def verify_best(found: "SearchResult", latency: "LatencyModel") -> dict[str, Any] | None:
     """The best network measured whole on this machine, beside what was predicted; None if there is no best one."""
-    from nas.latency.host import host_threads  # noqa: PLC0415
+    from nas.latency.host import FLOAT, host_setup  # noqa: PLC0415
     from nas.latency.measure import measure_network  # noqa: PLC0415 - onnxruntime
 
     if found.best is None:
         return None
     architecture = found.best.trial.proposal.architecture
     predicted = latency.estimate(architecture)
-    measured_ms = measure_network(architecture, threads=host_threads(latency.target) or 1)
+    measured_ms = measure_network(architecture, host_setup(latency.target) or FLOAT)
     return {
         "trial": found.best.id,
         "architecture": architecture.id,

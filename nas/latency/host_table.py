@@ -19,7 +19,8 @@ from nas.latency.confidence import INTERPOLATION
 from nas.latency.corrected import interpolation_errors
 from nas.latency.corrections import Corrections, cross_validated, fit_corrections, network_features
 from nas.latency.device import Device, read_device, write_device
-from nas.latency.host import DTYPE, HOST, cpu_model, governor, host_dir, host_name, runtime_version
+from nas.latency.dtype import provenance
+from nas.latency.host import FLOAT, HostSetup, cpu_model, governor, runtime_version
 from nas.latency.score import score
 from nas.latency.table import (
     COEFFICIENT_COLUMNS,
@@ -59,7 +60,7 @@ class HostTable:
     """What has been measured here so far; only the process that holds the lock has one."""
 
     folder: Path
-    threads: int = 1
+    setup: HostSetup = FLOAT
     rows: dict[Layer, Row] = field(default_factory=dict)
     networks: dict[Architecture, Measured] = field(default_factory=dict)
 
@@ -141,19 +142,17 @@ class HostTable:
 
     def _device(self, note: str, fit: dict[str, float], error: dict[str, float], errors: list[float]) -> Device:
         return Device(
-            target=host_name(self.threads),
+            target=self.setup.name,
             device=cpu_model(),
             aliases=(),
             runtime="ONNX Runtime",
             runtime_version=runtime_version(),
-            threads=self.threads,
+            threads=self.setup.threads,
             core=f"any; governor {governor()}",
-            dtype=DTYPE,
+            dtype=self.setup.dtype,
             resolution=None,
             date=datetime.now(UTC).date().isoformat(),
-            provenance=(
-                {"source": f"nas latency measure --target {HOST}", "used_for": "ops and whole networks", "note": note},
-            ),
+            provenance=provenance(f"nas latency measure {self.setup.options}", self.setup.dtype, note),
             fit=fit,
             error=error,
             calibration=Calibration(),
@@ -164,13 +163,13 @@ class HostTable:
         )
 
 
-def open_host_table(threads: int = 1) -> AbstractContextManager[HostTable]:
+def open_host_table(setup: HostSetup = FLOAT) -> AbstractContextManager[HostTable]:
     """The table of this machine, see `open_table`."""
-    return open_table(host_dir(threads), threads)
+    return open_table(setup.folder, setup)
 
 
 @contextmanager
-def open_table(folder: Path, threads: int = 1) -> Iterator[HostTable]:
+def open_table(folder: Path, setup: HostSetup = FLOAT) -> Iterator[HostTable]:
     """The table in `folder` for writing, one process at a time; a line that a kill tore is dropped.
 
     Raises:
@@ -182,7 +181,7 @@ def open_table(folder: Path, threads: int = 1) -> Iterator[HostTable]:
         with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
             _repair(folder / TABLE, _TABLE_HEADER)
             _repair(folder / NETWORKS, _NETWORKS_HEADER)
-            yield HostTable(folder, threads, dict(read_table(folder / TABLE).rows), _read_networks(folder / NETWORKS))
+            yield HostTable(folder, setup, dict(read_table(folder / TABLE).rows), _read_networks(folder / NETWORKS))
     except Timeout:
         raise LatencyError(f"{folder}: another process has been measuring for {LOCK_SECONDS:.0f} s") from None
     except OSError as error:

@@ -9,7 +9,7 @@ from nas.architecture import Architecture
 from nas.errors import MissingOpError
 from nas.latency.confidence import INTERPOLATION, device_at
 from nas.latency.device import Device
-from nas.latency.host import HOST, host_threads
+from nas.latency.host import FLOAT, host_setup
 from nas.layers import Layer, lower
 
 
@@ -129,8 +129,7 @@ class OpSumModel:
 
     def _explain(self, missing: tuple[Layer, ...]) -> str:
         names = "; ".join(map(str, missing[:3])) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")
-        threads = host_threads(self.target)
-        again = f" --threads {threads}" if threads and threads > 1 else ""
-        command = f"nas latency measure --target {HOST}{again} ARCH (the network's name or file)"
-        remedy = f"measure: {command}" if threads else f"it was measured elsewhere; for this machine: {command}"
+        here = host_setup(self.target)
+        command = f"nas latency measure {(here or FLOAT).options} ARCH (the network's name or file)"
+        remedy = f"measure: {command}" if here else f"it was measured elsewhere; for this machine: {command}"
         return f"{self.target} has no latency of {len(missing)} op{'s' * (len(missing) > 1)}: {names}; {remedy}"
