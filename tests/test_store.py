@@ -397,6 +397,14 @@ def test_a_front_of_any_objectives_is_that_of_brute_force(store, points, names, 
         assert [s.latency_ms for s in found] == sorted(s.latency_ms for s in found)
 
 
+def test_the_most_accurate_trials_come_in_order_and_within_the_limit(store):
+    for number, (accuracy, latency_ms) in enumerate([(0.5, 30.0), (0.9, 70.0), (0.7, 20.0), (0.7, 10.0), (0.1, 5.0)]):
+        complete(store, number, accuracy, latency_ms=latency_ms)
+    add(store, 5)
+    assert [s.trial.number for s in store.most_accurate("digits", 3, max_latency_ms=60)] == [3, 2, 0]
+    assert [s.trial.number for s in store.most_accurate("digits", 9)] == [1, 3, 2, 0, 4]
+
+
 # Latencies of other models
 
 

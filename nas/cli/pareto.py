@@ -154,11 +154,11 @@ def _other_model(records: list[StudyRecord], target: str) -> "LatencyModel | Non
     Raises:
         LatencyError: studies of another device, and the target is not measured yet.
     """
-    from nas.latency.host import host_threads  # noqa: PLC0415
+    from nas.latency.host import host_setup  # noqa: PLC0415
     from nas.latency.targets import host_measured, load_target  # noqa: PLC0415
 
     foreign = [record for record in records if record.settings.get("target") != target]
-    if not foreign and (threads := host_threads(target)) and not host_measured(threads):
+    if not foreign and (setup := host_setup(target)) and not host_measured(setup):
         return None
     model = load_target(target)
     same = {record.settings.get("latency_version") for record in records} <= {model.version}
