@@ -294,6 +294,14 @@ class Store:
                 return [rows.stored_trial(row) for row in connection.execute(queries.front(scope))]
             return fronts.front(connection, scope, objectives, predictor)
 
+    def most_accurate(self, name: str, count: int, max_latency_ms: float | None = None) -> list[StoredTrial]:
+        """Up to `count` complete trials within the limit, the most accurate first, of equal ones the faster."""
+        with self._database.read() as connection:
+            scope = queries.Scope([self._study_id(connection, name)], None, Limits(max_latency_ms))
+            query = queries.stored().where(*scope.conditions(trials.c.latency_ms), trials.c.accuracy.is_not(None))
+            query = query.order_by(trials.c.accuracy.desc(), trials.c.latency_ms, trials.c.id).limit(count)
+            return [rows.stored_trial(row) for row in connection.execute(query)]
+
     def points(self, names: Sequence[str], predictor: Predictor | None = None) -> NDArray[np.float64]:
         """Accuracy and latency in ms, (N, 2), of all complete trials of these studies that have both."""
         with self._database.read() as connection:
