@@ -46,6 +46,7 @@ class Database:
         """
         parsed = _parse(url)
         self.place = _place(parsed)
+        self.folder = _folder(parsed)
         if parsed.get_backend_name() == "sqlite":
             _make_folder(parsed, self.place)
         self.engine = _engine(parsed, self.place)
@@ -87,15 +88,15 @@ class Database:
     def batch(self) -> Iterator[None]:
         """Make one durable transaction of all that is written in the block; an exception takes all of it back.
 
-        Other processes wait meanwhile. For one thread, and not nested.
+        Other processes wait meanwhile. For one thread; a batch within a batch is a part of it.
         """
-        assert self._batch is None, "a batch within a batch"
+        outer = self._batch
         with self.write() as connection:
             self._batch = connection
             try:
                 yield
             finally:
-                self._batch = None
+                self._batch = outer
 
     def _bring_to_head(self) -> None:
         with self.read() as connection:
@@ -163,10 +164,17 @@ def _place(url: sa.URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
+def _folder(url: sa.URL) -> Path | None:
+    """Where the file lies; None for a server or a database in memory."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database)).parent
+
+
 def _make_folder(url: sa.URL, place: str) -> None:
-    if url.database not in (None, "", ":memory:"):
+    if folder := _folder(url):
         try:
-            Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{place}: its folder cannot be created: {error.strerror}") from error
 

@@ -16,6 +16,9 @@ class StudyRecord:
     settings: Mapping[str, Any]
     created_at: datetime  # UTC
     fidelity: str | None = None  # studies of one fidelity train the same network to the same accuracy, but for noise
+    basis: Mapping[str, str] | None = None  # versions of what decides which networks are tried
+    fork_of: str | None = None  # the study whose trials this one started from
+    inherited: int = 0  # how many those were
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,14 @@ class Sizes:
     params: int
     macs: int
     peak_activation_bytes: int
+
+
+COLUMNS = (
+    "trial", "study", "number", "state", "accuracy", "latency_ms", "target", "latency_version", "macs", "params",
+    "peak_activation_bytes", "architecture", "epochs", "seed", "parent", "source", "lost", "error", "started_at",
+    "ended_at", "host",
+)  # fmt: skip
+"""Of the view `nas_trials` (docs/store.md) and of what is exported."""
 
 
 @dataclass(frozen=True, slots=True)

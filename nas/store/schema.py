@@ -6,6 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from nas.store.records import COLUMNS
+
 HEAD = "0002"  # the newest revision, so that opening a database that is up to date need not import alembic
 VERSION_TABLE = "nas_version"
 
@@ -51,6 +53,9 @@ studies = sa.Table(
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("settings", Json, nullable=False),
     sa.Column("fidelity", sa.Text),  # what makes accuracies comparable; NULL: nothing is reused from this study
+    sa.Column("basis", Json),  # versions of what decides which networks are tried
+    sa.Column("fork_of", sa.Text),  # name of the study whose trials this one started from
+    sa.Column("inherited", sa.Integer, nullable=False),  # how many those were
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("owner", sa.Text),  # the process that drives the study now, "host:pid:start"
     sa.Column("owner_since", UtcDateTime),
@@ -134,32 +139,6 @@ epochs = sa.Table(
 )
 
 VIEW = "nas_trials"
-view = sa.table(  # one line per trial for people's own queries and for exports; documented in docs/store.md
-    VIEW,
-    *(
-        sa.column(name, kind)
-        for name, kind in {
-            "trial": sa.Integer,
-            "study": sa.Text,
-            "number": sa.Integer,
-            "state": sa.Text,
-            "accuracy": sa.Float,
-            "latency_ms": sa.Float,
-            "target": sa.Text,
-            "latency_version": sa.Text,
-            "macs": sa.BigInteger,
-            "params": sa.BigInteger,
-            "peak_activation_bytes": sa.BigInteger,
-            "architecture": sa.Text,
-            "epochs": sa.Integer,
-            "seed": sa.BigInteger,
-            "parent": sa.Integer,
-            "source": sa.Integer,
-            "lost": sa.Integer,
-            "error": sa.Text,
-            "started_at": UtcDateTime,
-            "ended_at": UtcDateTime,
-            "host": sa.Text,
-        }.items()
-    ),
-)
+_TIMES = {"started_at": UtcDateTime, "ended_at": UtcDateTime}
+view = sa.table(VIEW, *(sa.column(name, _TIMES.get(name)) for name in COLUMNS))
+"""One line per trial, for people's own queries and for exports; documented in docs/store.md."""

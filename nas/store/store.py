@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -56,23 +57,35 @@ class Store:
     ) -> None:
         self.close()
 
+    def weights_folder(self, study: str) -> Path:
+        """Where the weights of a study lie: beside the file of the database, or in runs/ if it has none."""
+        return (self._database.folder or Path("runs")) / study
+
     def batch(self) -> AbstractContextManager[None]:
         """All that is written inside becomes durable together when the block ends, or is taken back by its exception.
 
-        One wait for the disk, however many trials: for outcomes that are cheap to have again. Not nested.
+        One wait for the disk, however many trials: for outcomes that are cheap to have again.
         """
         return self._database.batch()
 
     # Studies
 
-    def create_study(self, name: str, settings: Mapping[str, Any], fidelity: str | None = None) -> StudyRecord:
-        """Raises StudyError if the name is taken. For `fidelity` see `StudyRecord`."""
-        record = StudyRecord(name, dict(settings), rows.now(), fidelity)
-        row = {"name": name, "settings": record.settings, "created_at": record.created_at, "fidelity": fidelity}
+    def create_study(  # noqa: PLR0913 - all that a record has
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        fidelity: str | None = None,
+        *,
+        basis: Mapping[str, str] | None = None,
+        fork_of: str | None = None,
+        inherited: int = 0,
+    ) -> StudyRecord:
+        """Begin a study; the arguments are those of `StudyRecord`. Raises StudyError if the name is taken."""
+        record = StudyRecord(name, dict(settings), rows.now(), fidelity, basis, fork_of, inherited)
         with self._database.write() as connection:
             if _study_row(connection, name) is not None:
                 raise StudyError(f"study {name!r} exists already in {self._database.place}")
-            connection.execute(sa.insert(studies), row)
+            connection.execute(sa.insert(studies), asdict(record))
         return record
 
     def study(self, name: str) -> StudyRecord | None:
@@ -325,4 +338,4 @@ def _study_row(connection: sa.Connection, name: str) -> Row | None:
 
 
 def _study_record(row: Row) -> StudyRecord:
-    return StudyRecord(row.name, row.settings, row.created_at, row.fidelity)
+    return StudyRecord(**{field.name: getattr(row, field.name) for field in fields(StudyRecord)})

@@ -21,7 +21,8 @@ FROM trials t JOIN studies s ON s.id = t.study_id JOIN architectures a ON a.id =
 
 def upgrade() -> None:
     # Plain statements: alembic's batch mode would copy the tables, and lose the index of the front with them.
-    op.execute("ALTER TABLE studies ADD COLUMN fidelity TEXT")
+    for column in ("fidelity TEXT", "basis TEXT", "fork_of TEXT", "inherited INTEGER NOT NULL DEFAULT 0"):
+        op.execute(f"ALTER TABLE studies ADD COLUMN {column}")
     op.execute("ALTER TABLE trials ADD COLUMN source_id INTEGER REFERENCES trials (id)")
     op.create_table(
         "latencies",
