@@ -44,7 +44,7 @@ SMALL = 1000
 def network(choices: tuple[int, ...]) -> Architecture:
     """The network of 22 choices from 0 to 5: kernel and expansion of each block."""
     blocks = [
-        MBConvBlock(40, 40 * (3, 6)[choice % 2], (3, 5, 7)[choice // 2], stride=2 if index % 6 == 0 else 1)
+        MBConvBlock(40, 40 * (3, 6)[choice % 2], (3, 5, 7)[choice // 2], stride=2 if index % 6 == 0 else 1, act="relu")
         for index, choice in enumerate(choices)
     ]
     return Architecture(224, (ConvBlock(16, 3, 2, "hswish"), *blocks, PoolBlock()), num_classes=10)

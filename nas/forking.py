@@ -32,7 +32,7 @@ def basis(space: str, latency_version: str) -> dict[str, str]:
 def changes(record: StudyRecord, now: Mapping[str, str]) -> list[str]:
     """What is not as it was when the study began, in words; studies of the first versions recorded the table alone."""
     then: Mapping[str, Any] = record.basis or {_TABLE: record.settings.get("latency_version")}
-    return [f"{what} ({then[what]}, now {now[what]})" for what in now if what in then and then[what] != now[what]]
+    return [f"{what} ({then[what]}, now {now[what]})" for what in now if then.get(what) not in (None, now[what])]
 
 
 def require_unchanged(record: StudyRecord, now: Mapping[str, str]) -> None:

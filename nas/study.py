@@ -161,6 +161,7 @@ class Study:
                 self._listener.started(self._entry(trial))
                 return trial
             self._reuse(trial, source)
+            self._beat()
         return None
 
     def _begun(self, proposal: Proposal) -> Trial:

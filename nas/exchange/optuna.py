@@ -1,6 +1,7 @@
 """Trials as studies of Optuna, in an SQLite file that optuna-dashboard and Optuna's own analyses open."""
 
 import sqlite3
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
@@ -49,7 +51,9 @@ def write_optuna(studies: Sequence[StudyToExport], path: Path) -> int:
     try:
         for study in studies:
             made = optuna.create_study(storage=storage, study_name=study.name, directions=["maximize", "minimize"])
-            made.set_metric_names(["accuracy", "latency_ms"])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                made.set_metric_names(["accuracy", "latency_ms"])
             for key, value in study.settings.items():
                 made.set_user_attr(key, value)
             for stored in study.trials:

@@ -1,7 +1,7 @@
 """`Store`: the one database of studies, networks and trials. What a method has written is durable when it returns."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
@@ -61,12 +61,18 @@ class Store:
         """Where the weights of a study lie: beside the file of the database, or in runs/ if it has none."""
         return (self._database.folder or Path("runs")) / study
 
-    def batch(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def batch(self) -> Iterator[None]:
         """All that is written inside becomes durable together when the block ends, or is taken back by its exception.
 
         One wait for the disk, however many trials: for outcomes that are cheap to have again.
         """
-        return self._database.batch()
+        try:
+            with self._database.batch():
+                yield
+        except BaseException:
+            self._study_ids.clear()  # of studies that may have been taken back
+            raise
 
     # Studies
 
