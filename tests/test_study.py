@@ -19,8 +19,8 @@ from tests.study_helpers import BUDGET_MS, drive, latency_ms, open_study, record
 
 
 @pytest.fixture
-def store(tmp_path):
-    with Store.open(tmp_path / "trials.db") as store:
+def store(store_url):
+    with Store.open(store_url) as store:
         yield store
 
 
