@@ -52,7 +52,8 @@ def settings(tmp_path):
 
 
 def run(store, settings, **options):
-    return search(settings, latency=PIXEL1, store=store, listener=Silent(), **options)
+    latency = replace(PIXEL1, version=settings.latency_version)
+    return search(settings, latency=latency, store=store, listener=Silent(), **options)
 
 
 def sources(store, study):
@@ -112,7 +113,7 @@ def test_a_study_that_rests_on_something_else_now_says_so_and_can_be_forked(stor
     old, new = store.trials("mine"), store.trials("mine-2")
     assert [s.trial.proposal for s in new[:4]] == [s.trial.proposal for s in old]
     assert [s.source for s in new] == [*(s.id for s in old), None, None]
-    assert {s.latency_version for s in new} == {settings.latency_version if what == "latency table" else PIXEL1.version}
+    assert {s.latency_version for s in new} == {settings.latency_version}
     assert run(store, settings, name="mine", fork=True).study == "mine-2"  # goes on, and has all its trials
     assert Untrained.evaluated == before + 2
 
