@@ -1,0 +1,143 @@
+"""Search by a model of accuracy that learns from the study's own trials; latency needs no model, it is known."""
+
+from collections.abc import Iterable
+from random import Random
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.strategies.acquisition import expected_gain
+from nas.strategies.candidates import Candidates
+from nas.strategies.costs import Genotypes
+from nas.strategies.descriptors import Descriptor
+from nas.strategies.gaussian_process import AccuracyModel
+from nas.strategies.ledger import Ledger
+from nas.strategies.problem import Candidate, Problem
+from nas.trial import Proposal, Trial
+
+_FIRST = 8  # proposals before the model is asked, in a study of 32 trials and more
+_LEAST = 3  # accuracies that a model is made of
+_LARGE = 0.3  # share of the sample, by MACs, that the first proposals come from
+_ELITE = 32  # networks from which others are bred
+_BRED = 768  # children of a generation
+_GENERATIONS = 2
+_JUDGED = 1024  # networks of largest expected reward whose doubt is looked at, too
+_TRIES = 64  # of the judged that may turn out to be known
+
+
+@final
+class Surrogate:
+    """Proposes the network within the budget whose training promises the largest gain in reward.
+
+    The first few networks are random among the larger ones within the budget. Then a Gaussian process of accuracy
+    is fitted to what was told, a network that is still training is taken to come out as expected (so that
+    several workers do not ask for the same thing), and of all networks of a small space, or of those bred from the
+    best of a large one, the one with the largest expected improvement is proposed. What a failed trial would have
+    reached is taken to be the median of the others.
+    """
+
+    def __init__(self, problem: Problem, *, seed: int, trials: int) -> None:
+        self._problem = problem
+        self._ledger = Ledger(problem)
+        self._seed = seed
+        self._first = min(_FIRST, max(4, trials // 4))
+        self._candidates = Candidates(problem, self._rng())
+        self._describe = Descriptor.over(problem.space.genes, self._candidates.costs, self._candidates.sample)
+        self._model = AccuracyModel()
+        self._running: dict[str, Candidate] = {}  # by architecture id, in the order of proposing
+        self._told: list[tuple[Candidate, float | None]] = []
+        self._seen: set[bytes] = set()  # genotypes that were proposed, or mean what was
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is no network left to propose."""
+        return self._ledger.finished
+
+    def ask(self) -> Proposal | None:
+        """The next proposal; None: finished."""
+        if self.finished:
+            return None
+        heard = sum(accuracy is not None for _, accuracy in self._told)
+        learnt = heard >= _LEAST and len(self._ledger) >= self._first
+        candidate = self._first_of(self._promising() if learnt else self._large())
+        candidate = candidate or self._ledger.fresh(Random(f"{self._seed}/{len(self._ledger)}"))
+        if candidate is not None:
+            self._running[candidate.architecture.id] = candidate
+        return self._ledger.propose(candidate)
+
+    def tell(self, trial: Trial) -> None:
+        """Take up the outcome; the model hears of it when it is asked next."""
+        candidate = self._running.pop(trial.proposal.architecture.id)
+        self._told.append((candidate, None if self._ledger.reward(trial) is None else trial.accuracy))
+
+    def _rng(self) -> np.random.Generator:
+        """A generator of its own for each proposal, so that none depends on how another was found."""
+        return np.random.default_rng(Random(f"{self._seed}/{len(self._ledger)}/candidates").getrandbits(64))
+
+    def _first_of(self, genotypes: Genotypes) -> Candidate | None:
+        """The first of the genotypes that may be proposed."""
+        for row in genotypes[:_TRIES]:
+            genotype = self._problem.space.canonical(tuple(map(int, row)))
+            candidate = self._problem.candidate(genotype)
+            self._seen.update((row.tobytes(), np.array(genotype, row.dtype).tobytes()))
+            if self._ledger.admits(candidate):
+                return candidate
+        return None
+
+    def _new(self, genotypes: Genotypes) -> Genotypes:
+        """Those that have not been looked at for a proposal."""
+        return genotypes[[row.tobytes() not in self._seen for row in genotypes]]
+
+    def _large(self) -> Genotypes:
+        """Some of the larger networks of the sample; any where a budget says nothing about size."""
+        sample, rng = self._candidates.sample, self._rng()
+        if not self._problem.explore_over_budget:
+            macs = self._candidates.costs.macs(sample)
+            sample = sample[macs >= np.quantile(macs, 1 - _LARGE)]
+        return sample[rng.permutation(len(sample))]
+
+    def _promising(self) -> Genotypes:
+        """Candidates by expected improvement, the largest first."""
+        told = self._genotypes(candidate for candidate, _ in self._told)
+        self._learn(told)
+        best = self._expected(told)[0].max()
+        pool = self._new(self._pool(told))
+        if not len(pool):
+            return pool
+        expected, slope = self._expected(pool)
+        judged = np.argsort(-expected, kind="stable")[:_JUDGED]
+        _, doubt = self._model.mean_and_std(self._describe(pool[judged]))
+        gain = expected_gain(expected[judged], doubt * slope[judged], best)
+        return pool[judged[np.argsort(-gain, kind="stable")]]
+
+    def _learn(self, told: Genotypes) -> None:
+        median = float(np.median([accuracy for _, accuracy in self._told if accuracy is not None]))
+        accuracies = np.array([median if accuracy is None else accuracy for _, accuracy in self._told])
+        running = self._genotypes(self._running.values())
+        self._model.fit(self._describe(told), accuracies, self._describe(running))
+
+    def _pool(self, told: Genotypes) -> Genotypes:
+        """The networks among which the choice is: all that are new, or those bred from the best known ones."""
+        if self._candidates.everything is not None:
+            return self._candidates.everything
+        rng = self._rng()
+        pool = np.vstack([told, self._candidates.sample])
+        for _ in range(_GENERATIONS):
+            elite = pool[np.argsort(-self._expected(pool)[0], kind="stable")[:_ELITE]]
+            pool = np.vstack([elite, self._candidates.bred(elite, _BRED, rng)])
+        return pool
+
+    def _expected(self, genotypes: Genotypes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Expected rewards (N,), and how they grow with accuracy: every reward is linear in it."""
+        latencies = self._candidates.costs.latency_ms(genotypes)
+        none, all_right = (
+            np.array([self._problem.reward(accuracy, latency_ms) for latency_ms in latencies.tolist()])
+            for accuracy in (0.0, 1.0)
+        )
+        slope = all_right - none
+        return none + slope * self._model.mean(self._describe(genotypes)), slope
+
+    def _genotypes(self, candidates: Iterable[Candidate]) -> Genotypes:
+        rows = [candidate.genotype for candidate in candidates]
+        return np.array(rows, np.intp).reshape(len(rows), len(self._problem.space.genes))
