@@ -5,7 +5,7 @@ from itertools import groupby
 from random import Random
 
 from nas.architecture import Architecture
-from nas.cli.latency import draw_networks
+from nas.cli.latency.common import draw_networks
 from nas.latency.calibration import leave_one_out
 from nas.latency.host import HOST
 from nas.latency.host_table import open_host_table

@@ -94,7 +94,7 @@ def test_latency_list_names_pixel1_and_its_alias(nas):
 def test_space_commands_speak_json(nas):
     _, out, _ = nas("space", "list", "--json")
     assert {space["name"] for space in json.loads(out)["spaces"]} == {
-        "mnasnet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3",
+        "mnasnet", "mnasnet_imagenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3",
     }  # fmt: skip
     _, out, _ = nas("space", "show", "mobilenet_v1", "--json")
     assert [gene["name"] for gene in json.loads(out)["genes"]] == ["resolution", "width"]

@@ -15,7 +15,7 @@ from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, 
 from nas.errors import LatencyError, MissingOpError
 from nas.latency.graph import network_graph, op_graph
 from nas.latency.host import host_dir
-from nas.latency.measure import Effort, fill_host_table, open_bench, validate_host
+from nas.latency.measure import Effort, fill_host_table, measure_layers, open_bench, validate_host
 from nas.latency.table import as_deployed, read_table
 from nas.latency.targets import list_targets, load_target
 from nas.layers import Layer, lower
@@ -200,6 +200,28 @@ def test_a_validation_measures_what_the_table_was_not_fitted_on(measured):
     assert device.error == found.score
     assert device.interval == pytest.approx(max(map(abs, found.errors)), abs=1e-4)
     assert not load_target("host").estimate(fresh[0]).interpolated
+
+
+def test_ops_that_the_table_lacks_are_measured_alone_and_once(measured):
+    wide, steps = network(128), []
+    table = host_dir() / "table.csv"
+    kept = read_table(table).rows
+    model = measure_layers("host", lower(wide), effort=EFFORT, progress=lambda *step: steps.append(step))
+    assert model.estimate(wide).ms > 0
+    rows = read_table(table).rows
+    added = rows.keys() - kept.keys()
+    assert steps == [(done, len(added)) for done in range(1, len(added) + 1)]
+    assert added <= {as_deployed(layer) for layer in lower(wide)}
+    assert {layer: rows[layer] for layer in kept} == kept
+    assert measure_layers("host", lower(wide), effort=EFFORT).version == model.version
+
+
+@pytest.mark.parametrize(
+    ("target", "error"), [("pixel", "cannot be measured from here"), ("host", "nas latency measure")]
+)
+def test_ops_of_a_target_that_is_not_measured_here_are_refused(cache, target, error):
+    with pytest.raises(LatencyError, match=error):
+        measure_layers(target, [])
 
 
 def test_a_validation_without_a_table_says_what_to_do(cache):

@@ -23,8 +23,8 @@ def raw_genotypes(draw):
     return space, tuple(draw(st.integers(0, len(gene.choices) - 1)) for gene in space.genes)
 
 
-def test_the_four_spaces_ship():
-    assert spaces() == ["mnasnet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3"]
+def test_the_five_spaces_ship():
+    assert spaces() == ["mnasnet", "mnasnet_imagenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3"]
 
 
 @given(raw_genotypes())
@@ -215,7 +215,7 @@ def test_a_binary_and_an_absent_file_are_refused(tmp_path):
 
 
 def test_an_unknown_space_names_the_known_ones():
-    with pytest.raises(SpaceError, match="unknown space 'nasnet'; expected one of mnasnet, mobilenet_v1"):
+    with pytest.raises(SpaceError, match="unknown space 'nasnet'; expected one of mnasnet, mnasnet_imagenet"):
         load_space("nasnet")
 
 

@@ -1,11 +1,11 @@
 """`nas`: the group of all commands, which imports a command only when it is called."""
 
 import sys
-from importlib import import_module
 
 import click
 
 from nas import __version__
+from nas.cli.lazy import LazyGroup
 from nas.errors import NasError
 
 # name: (module, attribute, one line of help); kept here so that `nas --help` imports none of them
@@ -20,25 +20,7 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
-    """A group whose commands are imported when they are used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, attribute, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
-
-
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nas")
 def nas() -> None:
     """Find the most accurate mobile network that meets a latency budget on a real device.

@@ -64,7 +64,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     """
     from nas import search as main_job  # noqa: PLC0415 - torch is not needed for --help
     from nas.cli import tables  # noqa: PLC0415
-    from nas.cli.latency import ready_target  # noqa: PLC0415
+    from nas.cli.latency.common import ready_target  # noqa: PLC0415
     from nas.cli.progress import search_progress  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415

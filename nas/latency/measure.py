@@ -10,13 +10,14 @@ import numpy as np
 import onnxruntime as ort
 
 from nas.architecture import Architecture
+from nas.errors import LatencyError
 from nas.latency.calibration import require_networks
 from nas.latency.graph import EMPTY, network_graph, op_graph
-from nas.latency.host import host_name
-from nas.latency.host_table import HostTable, open_host_table
+from nas.latency.host import HOST, host_name, host_threads
+from nas.latency.host_table import HostTable, open_host_table, open_table
 from nas.latency.model import OpSumModel
 from nas.latency.table import Row, as_deployed
-from nas.latency.targets import load_folder, load_target
+from nas.latency.targets import find_folder, load_folder, load_target
 from nas.latency.validation import Validation
 from nas.latency.watch import Plan, Reading, Sentinel, watched
 from nas.layers import Layer, lower
@@ -131,6 +132,33 @@ def fill_host_table(
     return load_folder(table.folder)
 
 
+def measure_layers(
+    target: str,
+    layers: Iterable[Layer],
+    *,
+    effort: Effort = FULL,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> OpSumModel:
+    """The model of `target`, which is this machine, after measuring those of `layers` that its table lacks.
+
+    Each is measured alone beside the sentinel and is a row on disk before `progress(done, total)` hears of it; the
+    corrections and the recorded error stay as they are. Nothing is measured where nothing is missing.
+
+    Raises:
+        LatencyError: the target cannot be measured from here or has no table yet, or the cache is not writable.
+    """
+    if (threads := host_threads(target)) is None:
+        raise LatencyError(f"{target} cannot be measured from here; expected {HOST}, or {HOST}-4t with four threads")
+    folder = find_folder(target)
+    with open_table(folder, threads) as table:
+        missing = sorted({as_deployed(layer) for layer in layers} - table.rows.keys(), key=str)
+        if missing:
+            bench = open_bench(threads, effort.patience_s)
+            for done, _ in enumerate(_add_ops(table, bench, missing, effort, Random(len(table.rows))), start=1):
+                progress(done, len(missing))
+    return load_folder(folder)
+
+
 def validate_host(
     architectures: Sequence[Architecture],
     *,
@@ -155,8 +183,7 @@ def validate_host(
         bench = open_bench(threads, effort.patience_s)
         missing = sorted({as_deployed(op) for net in networks for op in lower(net)} - table.rows.keys(), key=str)
         steps, total = itertools.count(1), len(missing) + len(networks)
-        for op in bench.ops(missing, effort, rng):
-            table.add_row(Row(op.item, op.ms, op.spread))
+        for _ in _add_ops(table, bench, missing, effort, rng):
             progress(next(steps), total)
         readings = []
         for reading in bench.networks(networks, effort, rng):
@@ -180,12 +207,18 @@ def _fill(
 ) -> Iterator[Reading[Layer] | Reading[Architecture]]:
     """Measure into the table; yields what is on disk."""
     rng = Random(len(table.rows))  # another order after an interruption
-    for op in bench.ops(layers, effort, rng):
-        table.add_row(Row(op.item, op.ms, op.spread))
-        yield op
+    yield from _add_ops(table, bench, layers, effort, rng)
     for network in bench.networks(networks, effort, rng):
         table.add_network(network.item, network.ms, network.spread)
         yield network
+
+
+def _add_ops(
+    table: HostTable, bench: Bench, layers: Sequence[Layer], effort: Effort, rng: Random
+) -> Iterator[Reading[Layer]]:
+    for op in bench.ops(layers, effort, rng):
+        table.add_row(Row(op.item, op.ms, op.spread))
+        yield op
 
 
 def _repeat_slow(

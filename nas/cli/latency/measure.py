@@ -1,0 +1,78 @@
+"""`nas latency measure`: the table of this machine or of a board."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from nas.cli.latency.common import (
+    classes_option,
+    error_text,
+    measured_host,
+    networks_to_fit,
+    progress_bar,
+    require_host,
+    space_option,
+    threads_option,
+)
+from nas.cli.options import json_option, resolve_network, store_option
+from nas.errors import LatencyError
+from nas.latency.host import HOST
+from nas.latency.targets import new_target
+from nas.layers import Layer, lower
+from nas.space import SearchSpace, load_space
+
+if TYPE_CHECKING:
+    from nas.latency.model import OpSumModel
+
+
+@click.command()
+@click.argument("archs", nargs=-1, metavar="[ARCH]...")
+@click.option("--target", default=HOST, show_default=True, help="host is this machine; with --device, a new name.")
+@click.option("--device", metavar="ssh://USER@HOST[:PORT]", help="A Linux board with python3, numpy and onnxruntime.")
+@space_option
+@classes_option
+@threads_option
+@click.option("--quick", is_flag=True, help="Fewer networks and shorter readings: a minute or two, and a larger error.")
+@store_option
+@json_option
+def measure(  # noqa: PLR0913, PLR0917 - the command's options
+    archs: tuple[str, ...], target: str, device: str | None, space: str, classes: int, threads: int, quick: bool,
+    store_url: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Measure each op of a space, and of each ARCH if given, here or on a board with ONNX Runtime.
+
+    Whole networks of the space are measured, too: they correct what the ops take alone. Only what the table lacks is
+    measured, so that a run that was stopped goes on where it was.
+    """
+    found = load_space(space).with_num_classes(classes)
+    others = frozenset(layer for arch in archs for layer in lower(resolve_network(arch, store_url).architecture))
+    if device is not None:
+        if threads > 1:
+            raise LatencyError("--threads: a board is measured with one thread; expected --threads 1 or none")
+        model = _measured_board(device, target, found, others, quick=quick)
+    else:
+        require_host(target, f"only --target {HOST} can, or a board that --device names")
+        model = measured_host(found, threads, others, quick=quick)
+    if as_json:
+        from nas.cli import tables  # noqa: PLC0415
+
+        tables.print_json({"target": model.target, "version": model.version, "error": dict(model.device.error)})
+        return
+    runtime = f"{model.device.runtime} {model.device.runtime_version}"
+    click.echo(f"{model.target}: {model.device.device}, {runtime}; mean error {error_text(model.device.error)}")
+    for item in model.device.provenance:
+        if note := item.get("note"):
+            click.echo(note)
+
+
+def _measured_board(
+    device: str, target: str, space: SearchSpace, others: frozenset[Layer], *, quick: bool
+) -> "OpSumModel":
+    from nas.latency.measure import FULL, QUICK  # noqa: PLC0415 - onnxruntime
+    from nas.latency.remote import measure_board  # noqa: PLC0415 - onnx
+    from nas.latency.ssh import parse_address  # noqa: PLC0415
+
+    address, folder = parse_address(device), new_target(target, replace=True)  # a table that exists is added to
+    networks = networks_to_fit(space, QUICK if quick else FULL)
+    with progress_bar(f"measuring ops and networks on {address}") as progress:
+        return measure_board(address, folder, space.layers() | others, architectures=networks, progress=progress)
