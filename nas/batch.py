@@ -4,6 +4,7 @@ It stands above `nas.space` and `nas.latency`, which do not know each other: the
 and the model says what a block costs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,21 @@ def compile_space(space: SearchSpace, model: OpSumModel) -> CompiledLatency:
     model.ops_ms(space.layers())  # names all that is missing, where a block would name its own ops alone
     sums_ms = batch_sum(space, model.ops_ms)
     return CompiledLatency(model.target, model.version, model.costs.base_ms, model.device.calibration, sums_ms)
+
+
+def compile_upper(space: SearchSpace, model: OpSumModel) -> Callable[[NDArray[np.integer]], NDArray[np.float64]]:
+    """The upper ends (N,) of the intervals of genotypes (N, genes), equal to those of the model's single estimates.
+
+    Raises:
+        MissingOpError: as `compile_space`.
+    """
+    estimate_ms = compile_space(space, model).estimate
+    doubts_ms = batch_sum(space, model.doubt_ms)
+
+    def upper_ms(genotypes: NDArray[np.integer]) -> NDArray[np.float64]:
+        return estimate_ms(genotypes) * (1 + model.device.interval) + doubts_ms(genotypes)
+
+    return upper_ms
 
 
 def compile_macs(space: SearchSpace) -> BatchSum:

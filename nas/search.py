@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from nas.architecture import Architecture
+from nas.batch import compile_macs, compile_params, compile_space, compile_upper
 from nas.errors import NasError, StudyError
 from nas.evaluators.proxy import ProxyEvaluator
 from nas.executors.local import LocalExecutor
-from nas.latency.model import LatencyModel
+from nas.latency.model import LatencyModel, OpSumModel
 from nas.reward import make_reward
 from nas.space import SearchSpace, load_space
 from nas.store.store import Store, StoredTrial, StudyRecord
+from nas.strategies.costs import BatchCost, Costs
 from nas.strategies.problem import Problem
 from nas.strategies.registry import make_strategy
 from nas.study import Listener, Study, Target
@@ -180,7 +182,21 @@ def _problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel
         reward=make_reward(settings.reward, settings.budget_ms),
         explore_over_budget=settings.explore_over_budget,
         target=target,
+        costs=_costs(settings, space, latency),
     )
+
+
+def _costs(settings: SearchSettings, space: SearchSpace, latency: LatencyModel) -> Costs | None:
+    """What every network of the space costs, for the strategy that looks at thousands for each proposal."""
+    if settings.strategy != "surrogate":
+        return None
+    assert isinstance(latency, OpSumModel), "every device of latency_models is one"
+    latency_ms: BatchCost = (
+        compile_space(space, latency).estimate
+        if settings.confidence is None
+        else compile_upper(space, latency.with_coverage(settings.confidence))
+    )
+    return Costs(latency_ms, compile_macs(space), compile_params(space))
 
 
 def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | None:

@@ -50,8 +50,8 @@ HOMES = {
     "optuna": ("strategies.optuna",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
-    "sklearn": ("training.data",),
-    "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score"),
+    "sklearn": ("training.data", "strategies.gaussian_process"),
+    "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score", "strategies.acquisition"),
     "matplotlib": ("report", "latency.validation"),
 }
 

@@ -3,11 +3,8 @@
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nas.layers import total_macs, total_params
-from nas.space.batch import batch_sum
-from nas.strategies.costs import Costs, Genotypes
+from nas.strategies.costs import Genotypes
 from nas.strategies.problem import Problem
 
 _COMPLETE = 1 << 13  # genotypes of a space that is looked through completely
@@ -24,7 +21,8 @@ class Candidates:
     def __init__(self, problem: Problem, rng: np.random.Generator) -> None:
         self._problem = problem
         self._choices = np.array([len(gene.choices) for gene in problem.space.genes])
-        self.costs = _costs(problem)
+        assert problem.costs is not None, "thousands of networks are looked at for each proposal"
+        self.costs = problem.costs
         small = problem.space.genotype_count <= _COMPLETE
         self.everything = self._within(np.array(list(problem.space.genotypes()), np.intp)) if small else None
         self.sample = self._sample(rng)
@@ -69,14 +67,3 @@ class Candidates:
             genes = orders[rows, step]
             walked[rows, genes] = goal[genes]
         return np.delete(walked, rows, axis=0)
-
-
-def _costs(problem: Problem) -> Costs:
-    """The problem's own, or else its latency network by network, which is some thousand times slower."""
-    if problem.costs is not None:
-        return problem.costs
-
-    def latency_ms(genotypes: Genotypes) -> NDArray[np.float64]:
-        return np.array([problem.candidate(tuple(map(int, row))).latency_ms for row in genotypes])
-
-    return Costs(latency_ms, batch_sum(problem.space, total_macs), batch_sum(problem.space, total_params))

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Kernel, WhiteKernel
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Values = NDArray[np.float64]
 
 _KEPT = 400  # outcomes that a model is made of at most, which bounds the time of an answer
 _TUNED_ON = 150  # of them, for the size of effects and noise
+_THREADS = ThreadpoolController()  # sums in another order would end in other last bits
 _FLOOR = 3.0  # spreads below the median under which all accuracies are the same: bad
 
 
@@ -36,7 +37,7 @@ class AccuracyModel:
 
     def fit(self, descriptors: Values, accuracies: Values, pending: Values) -> None:
         """Learn from outcomes (N, features), (N,); networks under way (M, features) are believed to be as expected."""
-        with threadpool_limits(1):
+        with _THREADS.limit(limits=1):
             kept = _kept(accuracies)
             described, targets = descriptors[kept], self._standardised(accuracies[kept])
             if len(accuracies) > 1.2 * self._tuned_with:
@@ -49,13 +50,13 @@ class AccuracyModel:
 
     def mean(self, descriptors: Values) -> Values:
         """Expected accuracies (N,)."""
-        with threadpool_limits(1):
+        with _THREADS.limit(limits=1):
             expected: Values = self._process.predict(descriptors)
-            return expected * self._scale + self._centre
+        return expected * self._scale + self._centre
 
     def mean_and_std(self, descriptors: Values) -> tuple[Values, Values]:
         """Expected accuracies (N,) and the doubt in them, without the noise of a training."""
-        with threadpool_limits(1):
+        with _THREADS.limit(limits=1):
             expected, std = self._process.predict(descriptors, return_std=True)
             doubt = np.sqrt(np.maximum(std**2 - self._noise, 1e-10))
             return expected * self._scale + self._centre, doubt * self._scale
@@ -64,7 +65,8 @@ class AccuracyModel:
         median = np.median(accuracies)
         raised = np.maximum(accuracies, median - _FLOOR * (accuracies.max() - median + 1e-6))
         self._centre, self._scale = float(raised.mean()), float(raised.std()) + 1e-6
-        return (raised - self._centre) / self._scale
+        standardised: Values = (raised - self._centre) / self._scale
+        return standardised
 
     def _tune(self, descriptors: Values, targets: Values) -> None:
         few = np.unique(np.linspace(0, len(targets) - 1, _TUNED_ON).round().astype(int))

@@ -33,7 +33,7 @@ class Problem:
     """Find the network of `space` with the largest reward whose latency is at most `budget_ms`.
 
     `explore_over_budget` lets strategies try slower networks, too. `target` names the device in messages. `costs`
-    answers for many networks at a time, as `latency_ms` does for one; a strategy that needs it makes do without.
+    answers for many networks at a time, as `latency_ms` does for one; `surrogate` needs it.
     """
 
     space: SearchSpace

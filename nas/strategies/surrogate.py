@@ -1,6 +1,7 @@
 """Search by a model of accuracy that learns from the study's own trials; latency needs no model, it is known."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from random import Random
 from typing import final
 
@@ -11,7 +12,7 @@ from nas.strategies.acquisition import expected_gain
 from nas.strategies.candidates import Candidates
 from nas.strategies.costs import Genotypes
 from nas.strategies.descriptors import Descriptor
-from nas.strategies.gaussian_process import AccuracyModel
+from nas.strategies.gaussian_process import AccuracyModel, Values
 from nas.strategies.ledger import Ledger
 from nas.strategies.problem import Candidate, Problem
 from nas.trial import Proposal, Trial
@@ -24,6 +25,29 @@ _BRED = 768  # children of a generation
 _GENERATIONS = 2
 _JUDGED = 1024  # networks of largest expected reward whose doubt is looked at, too
 _TRIES = 64  # of the judged that may turn out to be known
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """Genotypes with what the model needs to judge them; every reward is linear in accuracy."""
+
+    genotypes: Genotypes
+    descriptors: Values
+    offsets: Values  # rewards of accuracy 0
+    slopes: Values
+
+    def rewards(self, model: AccuracyModel) -> Values:
+        """Expected rewards (N,)."""
+        return self.offsets + self.slopes * model.mean(self.descriptors)
+
+    def only(self, chosen: NDArray[np.intp] | list[bool]) -> "_Described":
+        """Some of them."""
+        return _Described(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def and_also(self, other: "_Described") -> "_Described":
+        """These, then the others."""
+        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return _Described(*(np.concatenate(pair) for pair in pairs))
 
 
 @final
@@ -44,6 +68,8 @@ class Surrogate:
         self._first = min(_FIRST, max(4, trials // 4))
         self._candidates = Candidates(problem, self._rng())
         self._describe = Descriptor.over(problem.space.genes, self._candidates.costs, self._candidates.sample)
+        everything = self._candidates.everything
+        self._sample = self._described(self._candidates.sample if everything is None else everything)
         self._model = AccuracyModel()
         self._running: dict[str, Candidate] = {}  # by architecture id, in the order of proposing
         self._told: list[tuple[Candidate, float | None]] = []
@@ -85,10 +111,6 @@ class Surrogate:
                 return candidate
         return None
 
-    def _new(self, genotypes: Genotypes) -> Genotypes:
-        """Those that have not been looked at for a proposal."""
-        return genotypes[[row.tobytes() not in self._seen for row in genotypes]]
-
     def _large(self) -> Genotypes:
         """Some of the larger networks of the sample; any where a budget says nothing about size."""
         sample, rng = self._candidates.sample, self._rng()
@@ -99,44 +121,40 @@ class Surrogate:
 
     def _promising(self) -> Genotypes:
         """Candidates by expected improvement, the largest first."""
-        told = self._genotypes(candidate for candidate, _ in self._told)
+        told = self._described(self._genotypes(candidate for candidate, _ in self._told))
         self._learn(told)
-        best = self._expected(told)[0].max()
-        pool = self._new(self._pool(told))
-        if not len(pool):
-            return pool
-        expected, slope = self._expected(pool)
+        pool = self._pool(told)
+        pool = pool.only([row.tobytes() not in self._seen for row in pool.genotypes])
+        expected = pool.rewards(self._model)
         judged = np.argsort(-expected, kind="stable")[:_JUDGED]
-        _, doubt = self._model.mean_and_std(self._describe(pool[judged]))
-        gain = expected_gain(expected[judged], doubt * slope[judged], best)
-        return pool[judged[np.argsort(-gain, kind="stable")]]
+        shortlist = pool.only(judged)
+        _, doubt = self._model.mean_and_std(shortlist.descriptors)
+        gain = expected_gain(expected[judged], doubt * shortlist.slopes, told.rewards(self._model).max())
+        return shortlist.genotypes[np.argsort(-gain, kind="stable")]
 
-    def _learn(self, told: Genotypes) -> None:
+    def _learn(self, told: _Described) -> None:
         median = float(np.median([accuracy for _, accuracy in self._told if accuracy is not None]))
         accuracies = np.array([median if accuracy is None else accuracy for _, accuracy in self._told])
-        running = self._genotypes(self._running.values())
-        self._model.fit(self._describe(told), accuracies, self._describe(running))
+        running = self._describe(self._genotypes(self._running.values()))
+        self._model.fit(told.descriptors, accuracies, running)
 
-    def _pool(self, told: Genotypes) -> Genotypes:
-        """The networks among which the choice is: all that are new, or those bred from the best known ones."""
+    def _pool(self, told: _Described) -> _Described:
+        """The networks among which the choice is: all of a small space, or those bred from the best known ones."""
         if self._candidates.everything is not None:
-            return self._candidates.everything
-        rng = self._rng()
-        pool = np.vstack([told, self._candidates.sample])
+            return self._sample
+        rng, pool = self._rng(), told.and_also(self._sample)
         for _ in range(_GENERATIONS):
-            elite = pool[np.argsort(-self._expected(pool)[0], kind="stable")[:_ELITE]]
-            pool = np.vstack([elite, self._candidates.bred(elite, _BRED, rng)])
+            elite = pool.only(np.argsort(-pool.rewards(self._model), kind="stable")[:_ELITE])
+            pool = elite.and_also(self._described(self._candidates.bred(elite.genotypes, _BRED, rng)))
         return pool
 
-    def _expected(self, genotypes: Genotypes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Expected rewards (N,), and how they grow with accuracy: every reward is linear in it."""
-        latencies = self._candidates.costs.latency_ms(genotypes)
+    def _described(self, genotypes: Genotypes) -> _Described:
+        latencies = self._candidates.costs.latency_ms(genotypes).tolist()
         none, all_right = (
-            np.array([self._problem.reward(accuracy, latency_ms) for latency_ms in latencies.tolist()])
+            np.array([self._problem.reward(accuracy, latency_ms) for latency_ms in latencies])
             for accuracy in (0.0, 1.0)
         )
-        slope = all_right - none
-        return none + slope * self._model.mean(self._describe(genotypes)), slope
+        return _Described(genotypes, self._describe(genotypes), none, all_right - none)
 
     def _genotypes(self, candidates: Iterable[Candidate]) -> Genotypes:
         rows = [candidate.genotype for candidate in candidates]
