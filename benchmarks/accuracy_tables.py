@@ -132,9 +132,10 @@ class AccuracyTable:
         """The cost that this share of the networks keeps to."""
         return float(np.quantile(self.listed_costs, share))
 
-    def problem(self, budget: float) -> Problem:
+    def problem(self, budget: float, front: tuple[str, ...] = ()) -> Problem:
         """Find the most accurate network whose cost is at most `budget`, which strategies know as milliseconds."""
         return TableProblem(
+            front=front,
             space=self,  # type: ignore[arg-type]
             latency_ms=lambda network: float(self.costs[network.row]),
             budget_ms=budget,

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from nas.latency.calibration import Calibration
 from nas.latency.model import OpSumModel
-from nas.layers import total_macs, total_params
+from nas.layers import peak_activation_bytes, total_macs, total_params
 from nas.space import SearchSpace
-from nas.space.batch import BatchSum, batch_sum
+from nas.space.batch import BatchSum, batch_max, batch_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,11 @@ def compile_upper(space: SearchSpace, model: OpSumModel) -> Callable[[NDArray[np
 def compile_macs(space: SearchSpace) -> BatchSum:
     """Multiply-accumulates of every network of the space."""
     return batch_sum(space, total_macs)
+
+
+def compile_memory(space: SearchSpace) -> BatchSum:
+    """Bytes of activations that are alive at once, at most, in every network of the space."""
+    return batch_max(space, peak_activation_bytes)
 
 
 def compile_params(space: SearchSpace) -> BatchSum:

@@ -20,3 +20,10 @@ class Costs:
     latency_ms: BatchCost
     macs: BatchCost
     params: BatchCost
+    memory: BatchCost | None = None  # peak bytes of activations
+
+    def of(self, name: str) -> BatchCost:
+        """The cost that is called so as an objective of a search."""
+        cost = {"latency": self.latency_ms, "params": self.params, "memory": self.memory}[name]
+        assert cost is not None, name
+        return cost

@@ -32,6 +32,7 @@ class Candidate:
 class Problem:
     """Find the network of `space` with the largest reward whose latency is at most `budget_ms`.
 
+    With `front`, which names costs, every network counts that is the most accurate of those that cost no more.
     `explore_over_budget` lets strategies try slower networks, too. `target` names the device in messages. `costs`
     answers for many networks at a time, as `latency_ms` does for one; `surrogate` needs it.
     """
@@ -43,6 +44,7 @@ class Problem:
     explore_over_budget: bool = False
     target: str = "the target"
     costs: "Costs | None" = None
+    front: tuple[str, ...] = ()
 
     @cached_property
     def candidate(self) -> Callable[[Genotype], Candidate]:

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategies.acquisition import expected_gain
+from nas.strategies.acquisition import Aims
 from nas.strategies.candidates import Candidates
 from nas.strategies.costs import Genotypes
 from nas.strategies.descriptors import Descriptor
@@ -33,6 +33,7 @@ class _Described:
 
     genotypes: Genotypes
     descriptors: Values
+    costs: Values  # (N, costs): what the front is wanted of, besides accuracy
     offsets: Values  # rewards of accuracy 0
     slopes: Values
 
@@ -59,6 +60,8 @@ class Surrogate:
     several workers do not ask for the same thing), and of all networks of a small space, or of those bred from the
     best of a large one, the one with the largest expected improvement is proposed. What a failed trial would have
     reached is taken to be the median of the others.
+
+    With several objectives the gain is that of the front's hypervolume up to the budget, in accuracy.
     """
 
     def __init__(self, problem: Problem, *, seed: int, trials: int) -> None:
@@ -70,6 +73,7 @@ class Surrogate:
         self._describe = Descriptor.over(problem.space.genes, self._candidates.costs, self._candidates.sample)
         everything = self._candidates.everything
         self._sample = self._described(self._candidates.sample if everything is None else everything)
+        self._aims = Aims.over(self._sample.costs, self._highest())
         self._model = AccuracyModel()
         self._running: dict[str, Candidate] = {}  # by architecture id, in the order of proposing
         self._told: list[tuple[Candidate, float | None]] = []
@@ -114,7 +118,7 @@ class Surrogate:
     def _large(self) -> Genotypes:
         """Some of the larger networks of the sample; any where a budget says nothing about size."""
         sample, rng = self._candidates.sample, self._rng()
-        if not self._problem.explore_over_budget:
+        if not self._problem.explore_over_budget and not self._problem.front:
             macs = self._candidates.costs.macs(sample)
             sample = sample[macs >= np.quantile(macs, 1 - _LARGE)]
         return sample[rng.permutation(len(sample))]
@@ -125,12 +129,16 @@ class Surrogate:
         self._learn(told)
         pool = self._pool(told)
         pool = pool.only([row.tobytes() not in self._seen for row in pool.genotypes])
-        expected = pool.rewards(self._model)
-        judged = np.argsort(-expected, kind="stable")[:_JUDGED]
-        shortlist = pool.only(judged)
-        _, doubt = self._model.mean_and_std(shortlist.descriptors)
-        gain = expected_gain(expected[judged], doubt * shortlist.slopes, told.rewards(self._model).max())
+        best = self._aims.best(told.costs, told.rewards(self._model))
+        shortlist = pool.only(self._order(pool, best)[:_JUDGED])
+        expected, doubt = self._model.mean_and_std(shortlist.descriptors)
+        rewards = shortlist.offsets + shortlist.slopes * expected
+        gain = self._aims.gain(shortlist.costs, rewards, doubt * shortlist.slopes, best)
         return shortlist.genotypes[np.argsort(-gain, kind="stable")]
+
+    def _order(self, pool: _Described, best: Values) -> NDArray[np.intp]:
+        """The networks by how far they are expected to be ahead, the farthest first."""
+        return np.argsort(-self._aims.promise(pool.costs, pool.rewards(self._model), best), kind="stable")
 
     def _learn(self, told: _Described) -> None:
         median = float(np.median([accuracy for _, accuracy in self._told if accuracy is not None]))
@@ -143,18 +151,31 @@ class Surrogate:
         if self._candidates.everything is not None:
             return self._sample
         rng, pool = self._rng(), told.and_also(self._sample)
+        best = self._aims.best(told.costs, told.rewards(self._model))
         for _ in range(_GENERATIONS):
-            elite = pool.only(np.argsort(-pool.rewards(self._model), kind="stable")[:_ELITE])
+            elite = pool.only(self._order(pool, best)[:_ELITE])
             pool = elite.and_also(self._described(self._candidates.bred(elite.genotypes, _BRED, rng)))
         return pool
 
     def _described(self, genotypes: Genotypes) -> _Described:
-        latencies = self._candidates.costs.latency_ms(genotypes).tolist()
-        none, all_right = (
-            np.array([self._problem.reward(accuracy, latency_ms) for latency_ms in latencies])
-            for accuracy in (0.0, 1.0)
-        )
-        return _Described(genotypes, self._describe(genotypes), none, all_right - none)
+        problem, costs = self._problem, self._candidates.costs
+        latencies = costs.latency_ms(genotypes)
+        wanted = np.array([costs.of(name)(genotypes) for name in problem.front]).T.reshape(-1, len(problem.front))
+        if problem.front:  # accuracy is an objective of its own, latency another
+            none, all_right = np.zeros_like(latencies), np.ones_like(latencies)
+        else:
+            none, all_right = (
+                np.array([problem.reward(accuracy, latency_ms) for latency_ms in latencies.tolist()])
+                for accuracy in (0.0, 1.0)
+            )
+        return _Described(genotypes, self._describe(genotypes), wanted, none, all_right - none)
+
+    def _highest(self) -> Values:
+        """Up to which costs the front is wanted: latency up to the budget, others as the sample has them."""
+        highest: Values = self._sample.costs.max(0, initial=0.0)
+        if not self._problem.explore_over_budget:
+            highest = np.where([cost == "latency" for cost in self._problem.front], self._problem.budget_ms, highest)
+        return highest
 
     def _genotypes(self, candidates: Iterable[Candidate]) -> Genotypes:
         rows = [candidate.genotype for candidate in candidates]
