@@ -71,13 +71,13 @@ def table(name: str) -> AccuracyTable:
     return TABLES[name]()
 
 
-def run(job: Job) -> Run:
+def run(job: Job, evaluations: int = EVALUATIONS) -> Run:
     """One worker asks, trains and tells."""
     warnings.simplefilter("ignore")
     data, rng = table(job.table), Random(f"{job.seed}/rewards")
     strategy = PEERS[job.peer](data.problem(data.budget(job.budget)), seed=job.seed, trials=EVALUATIONS)
     rows, rewards, seconds = list[int](), list[float](), 0.0
-    while len(rows) < EVALUATIONS:
+    while len(rows) < evaluations:
         begin = perf_counter()
         proposal = strategy.ask()
         seconds += perf_counter() - begin

@@ -41,12 +41,18 @@ def layers_ms(layers: Sequence[Layer]) -> float:
 
 
 def within(
-    space: SearchSpace, budget_ms: float, reward: str = "hard", *, explore_over_budget: bool = False, target: str = "it"
+    space: SearchSpace,
+    budget_ms: float,
+    reward: str = "hard",
+    *,
+    explore_over_budget: bool = False,
+    target: str = "it",
+    front: tuple[str, ...] = (),
 ) -> Problem:
     """Search the space within a budget on that device."""
     costs = Costs(batch_sum(space, layers_ms), batch_sum(space, total_macs), batch_sum(space, total_params))
     made = make_reward(reward, budget_ms)
-    return Problem(space, latency_ms, budget_ms, made, explore_over_budget, target, costs)
+    return Problem(space, latency_ms, budget_ms, made, explore_over_budget, target, costs, front)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ LAYERS = {
     "latency": 3,
     "network": 3,
     "space": 3,
+    "stopping": 3,
     "batch": 4,
     "executors": 4,
     "store": 4,

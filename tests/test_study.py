@@ -8,13 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nas.batch import compile_macs, compile_params
 from nas.errors import StudyError
 from nas.executors.local import LocalExecutor
 from nas.layers import lower, total_macs
 from nas.reward import make_reward
 from nas.space import load_space
+from nas.space.batch import batch_sum
+from nas.stopping import SuccessiveHalving
 from nas.store.owners import this_process
 from nas.store.store import Store
+from nas.strategies.costs import Costs
 from nas.strategies.problem import Problem
 from nas.strategies.registry import make_strategy
 from nas.study import Study, Target
@@ -29,6 +33,9 @@ def latency_ms(architecture):
     return total_macs(lower(architecture)) / 1e6
 
 
+COSTS = Costs(batch_sum(SPACE, lambda layers: total_macs(layers) / 1e6), compile_macs(SPACE), compile_params(SPACE))
+
+
 class Silent:
     def started(self, entry): ...
     def reported(self, entry, epoch, metrics): ...
@@ -36,10 +43,10 @@ class Silent:
     def tick(self): ...
 
 
-def open_study(store, *, name="s", strategy="evolution", trials=12, seed=3):
+def open_study(store, *, name="s", strategy="evolution", trials=12, seed=3, stopping=None):
     if store.study(name) is None:
         store.create_study(name, {})
-    problem = Problem(SPACE, latency_ms, BUDGET_MS, make_reward("hard", BUDGET_MS))
+    problem = Problem(SPACE, latency_ms, BUDGET_MS, make_reward("hard", BUDGET_MS), costs=COSTS)
     return Study(
         name,
         store=store,
@@ -48,6 +55,7 @@ def open_study(store, *, name="s", strategy="evolution", trials=12, seed=3):
         trials=trials,
         seed=seed,
         listener=Silent(),
+        stopping=stopping,
     )
 
 
@@ -87,7 +95,7 @@ def test_a_study_records_every_trial_with_its_latency_and_sizes(store):
         assert s.versions["nas"]
 
 
-@pytest.mark.parametrize("strategy", ["random", "evolution", "tpe", "nsga2", "controller"])
+@pytest.mark.parametrize("strategy", ["random", "evolution", "tpe", "nsga2", "controller", "surrogate"])
 def test_a_study_stopped_after_any_outcome_goes_on_as_the_unbroken_one(tmp_path, strategy):
     with Store.open(tmp_path / "whole.db") as whole:
         with open_study(whole, strategy=strategy) as study:
@@ -116,6 +124,31 @@ def test_with_three_workers_what_ran_is_queued_again_and_nothing_is_proposed_twi
         assert after[: len(before)] == before
         assert len({architecture for _, architecture, _ in after}) == len(after) == 12
         assert store.study_summary("s")[TrialState.COMPLETE] == 12
+
+
+def drive_epochs(study, stop_after=None):
+    """Run trials of four epochs, one after the other; gives the number of those that ended early."""
+    told = 0
+    while told != stop_after and (trial := study.ask()) is not None:
+        for epoch in range(1, 5):
+            metrics = {"accuracy": formula(trial) * epoch / 4}
+            if study.report(trial, epoch, metrics) and epoch < 4:
+                break
+        study.tell(trial, Outcome(metrics, stopped=epoch < 4))
+        told += 1
+
+
+@pytest.mark.parametrize("stop", [0, 3, 5, 11])
+def test_a_resumed_study_stops_the_trials_that_the_unbroken_one_would_have(tmp_path, stop):
+    ended = []
+    for name, breaks in (("whole", [None]), ("broken", [stop, None])):
+        with Store.open(tmp_path / f"{name}.db") as store:
+            for stop_after in breaks:
+                with open_study(store, strategy="surrogate", stopping=SuccessiveHalving(4)) as study:
+                    drive_epochs(study, stop_after)
+            ended.append([(s.trial.proposal, s.trial.state, s.trial.outcome) for s in store.trials("s")])
+    assert ended[0] == ended[1]
+    assert {state for _, state, _ in ended[0]} == {TrialState.COMPLETE, TrialState.STOPPED}
 
 
 def test_more_trials_can_be_asked_of_a_finished_study(store):

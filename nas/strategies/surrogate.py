@@ -15,7 +15,7 @@ from nas.strategies.descriptors import Descriptor
 from nas.strategies.gaussian_process import AccuracyModel, Values
 from nas.strategies.ledger import Ledger
 from nas.strategies.problem import Candidate, Problem
-from nas.trial import Proposal, Trial
+from nas.trial import Proposal, Trial, TrialState
 
 _FIRST = 8  # proposals before the model is asked, in a study of 32 trials and more
 _LEAST = 3  # accuracies that a model is made of
@@ -24,6 +24,7 @@ _ELITE = 32  # networks from which others are bred
 _BRED = 768  # children of a generation
 _GENERATIONS = 2
 _JUDGED = 1024  # networks of largest expected reward whose doubt is looked at, too
+_FAILED, _STOPPED = 0.5, 0.25  # which quantile of the others' accuracies stands for theirs
 _TRIES = 64  # of the judged that may turn out to be known
 
 
@@ -59,7 +60,8 @@ class Surrogate:
     is fitted to what was told, a network that is still training is taken to come out as expected (so that
     several workers do not ask for the same thing), and of all networks of a small space, or of those bred from the
     best of a large one, the one with the largest expected improvement is proposed. What a failed trial would have
-    reached is taken to be the median of the others.
+    reached is taken to be the median of the others, and what one that was stopped early, their lower quartile: it was
+    in their worse half.
 
     With several objectives the gain is that of the front's hypervolume up to the budget, in accuracy.
     """
@@ -76,7 +78,8 @@ class Surrogate:
         self._aims = Aims.over(self._sample.costs, self._highest())
         self._model = AccuracyModel()
         self._running: dict[str, Candidate] = {}  # by architecture id, in the order of proposing
-        self._told: list[tuple[Candidate, float | None]] = []
+        self._told: list[tuple[Candidate, float | None]] = []  # with its accuracy
+        self._quantiles: list[float] = []  # of the others' accuracies, which stands for one that is not there
         self._seen: set[bytes] = set()  # genotypes that were proposed, or mean what was
 
     @property
@@ -98,7 +101,9 @@ class Surrogate:
 
     def tell(self, trial: Trial) -> None:
         """Take up the outcome; the model hears of it when it is asked next."""
-        candidate = self._running.pop(trial.proposal.architecture.id)
+        candidate = self._ledger.candidate(trial)
+        self._running.pop(candidate.architecture.id, None)  # another study's trial was not under way here
+        self._quantiles.append(_STOPPED if trial.state is TrialState.STOPPED else _FAILED)
         self._told.append((candidate, None if self._ledger.reward(trial) is None else trial.accuracy))
 
     def _rng(self) -> np.random.Generator:
@@ -141,8 +146,9 @@ class Surrogate:
         return np.argsort(-self._aims.promise(pool.costs, pool.rewards(self._model), best), kind="stable")
 
     def _learn(self, told: _Described) -> None:
-        median = float(np.median([accuracy for _, accuracy in self._told if accuracy is not None]))
-        accuracies = np.array([median if accuracy is None else accuracy for _, accuracy in self._told])
+        heard = [accuracy for _, accuracy in self._told if accuracy is not None]
+        accuracies = np.quantile(heard, self._quantiles)
+        accuracies[[accuracy is not None for _, accuracy in self._told]] = heard
         running = self._describe(self._genotypes(self._running.values()))
         self._model.fit(told.descriptors, accuracies, running)
 
@@ -160,7 +166,7 @@ class Surrogate:
     def _described(self, genotypes: Genotypes) -> _Described:
         problem, costs = self._problem, self._candidates.costs
         latencies = costs.latency_ms(genotypes)
-        wanted = np.array([costs.of(name)(genotypes) for name in problem.front]).T.reshape(-1, len(problem.front))
+        wanted = np.array([costs.of(name)(genotypes) for name in problem.front]).reshape(-1, len(genotypes)).T
         if problem.front:  # accuracy is an objective of its own, latency another
             none, all_right = np.zeros_like(latencies), np.ones_like(latencies)
         else:
