@@ -8,7 +8,8 @@ network is judged by the mean of its trainings. For every table and budget (a qu
 - `reported`: the same for the network whose reward was highest, which is what a search hands over.
 - `hypervolume`: the area under the front of trained networks, as a share of that of the whole table.
 
-Each finished run is a line of a file in --runs; a run that is there is not run again. --summary runs nothing.
+Each finished run is a line of a file in --runs; a run that is there is not run again. --summary runs nothing, and shows
+all that is there.
 """
 
 import os
@@ -53,6 +54,7 @@ class Job:
     table: str
     budget: float
     seed: int
+    evaluations: int = EVALUATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,13 @@ def table(name: str) -> AccuracyTable:
     return TABLES[name]()
 
 
-def run(job: Job, evaluations: int = EVALUATIONS) -> Run:
+def run(job: Job) -> Run:
     """One worker asks, trains and tells."""
     warnings.simplefilter("ignore")
     data, rng = table(job.table), Random(f"{job.seed}/rewards")
-    strategy = PEERS[job.peer](data.problem(data.budget(job.budget)), seed=job.seed, trials=EVALUATIONS)
+    strategy = PEERS[job.peer](data.problem(data.budget(job.budget)), seed=job.seed, trials=job.evaluations)
     rows, rewards, seconds = list[int](), list[float](), 0.0
-    while len(rows) < evaluations:
+    while len(rows) < job.evaluations:
         begin = perf_counter()
         proposal = strategy.ask()
         seconds += perf_counter() - begin
@@ -124,7 +126,7 @@ def curves(found: Run) -> tuple[Values, Values]:
     quality = data.quality[found.rows]
     best = data.quality[within].max()
     reported = quality[[int(np.argmax(found.rewards[: n + 1])) for n in range(len(found.rewards))]]
-    left = EVALUATIONS - len(quality)  # of a run that had nothing more to try
+    left = found.job.evaluations - len(quality)  # of a run that had nothing more to try
     trained, handed_over = (np.pad(c, (0, left), "edge") for c in (np.maximum.accumulate(quality), reported))
     return (best - trained) * 100, (best - handed_over) * 100
 
@@ -165,8 +167,8 @@ def summary(runs: list[Run]) -> list[dict[str, object]]:
                 "budget": budget,
                 "peer": peer,
                 "seeds": len(group),
-                "regret": {mark: interval(regret[:, mark - 1]) for mark in MARKS},
-                "reported": {mark: interval(reported[:, mark - 1]) for mark in MARKS},
+                "regret": {mark: interval(regret[:, mark - 1]) for mark in MARKS if mark <= regret.shape[1]},
+                "reported": {mark: interval(reported[:, mark - 1]) for mark in MARKS if mark <= regret.shape[1]},
                 "hypervolume": interval(np.array([share_of_front(found) for found in group])),
                 "ms_per_trial": float(np.mean([found.seconds / len(found.rows) for found in group])) * 1000,
             }
@@ -182,8 +184,8 @@ def print_summary(records: list[dict[str, object]]) -> None:
             print(f"\n{record['table']}, budget at the {record['budget']:.0%} quantile; points, 95 % interval")
             heads = [f"regret {m}" for m in MARKS] + [f"reported {m}" for m in MARKS[1:]]
             print(f"{'':17}{'seeds':>6}" + "".join(f"{head:>14}" for head in heads) + f"{'hypervolume':>15}{'ms':>7}")
-        cells = [record["regret"][m] for m in MARKS] + [record["reported"][m] for m in MARKS[1:]]
-        figures = "".join(f"{mean:8.3f} ±{half:.3f}" for mean, half in cells)
+        cells = [record["regret"].get(m) for m in MARKS] + [record["reported"].get(m) for m in MARKS[1:]]
+        figures = "".join(f"{cell[0]:8.3f} ±{cell[1]:.3f}" if cell else f"{'':14}" for cell in cells)
         mean, half = record["hypervolume"]
         print(f"{record['peer']:17}{record['seeds']:6}{figures}{mean:9.3f} ±{half:.3f}{record['ms_per_trial']:7.1f}")
 
@@ -203,7 +205,7 @@ def plot(runs: list[Run], path: Path) -> None:
             if not group:
                 continue
             mean, half = np.transpose([interval(values) for values in np.array(group).T])
-            steps = np.arange(1, EVALUATIONS + 1)
+            steps = np.arange(1, len(mean) + 1)
             axes.plot(steps, mean, color=f"C{index}", label=peer, linewidth=2.2 if peer == "surrogate" else 1.1)
             axes.fill_between(steps, mean - half, mean + half, color=f"C{index}", alpha=0.15, linewidth=0)
         axes.set_title(f"{name}, {budget:.0%} quantile", fontsize=10)
@@ -222,6 +224,7 @@ def main() -> None:
     parser.add_argument("--table", action="append", choices=TABLES, help="can be repeated; all if left out")
     parser.add_argument("--budget", action="append", type=float, help="quantile of the cost; can be repeated")
     parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--evaluations", type=int, default=EVALUATIONS, help="of each run")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmark-strategies"), help="folder of finished runs")
     parser.add_argument("--summary", action="store_true", help="run nothing")
@@ -230,11 +233,10 @@ def main() -> None:
     options = parser.parse_args()
     seeds = range(options.seeds)  # outermost, so that figures of an unfinished benchmark have equally many
     every = product(seeds, options.table or TABLES, options.budget or BUDGETS, options.peer or PEERS)
-    jobs = [Job(peer, name, budget, seed) for seed, name, budget, peer in every]
+    jobs = [Job(peer, name, budget, seed, options.evaluations) for seed, name, budget, peer in every]
     if not options.summary:
         run_all(jobs, options.runs, options.processes)
-    wanted = set(jobs)
-    runs = [found for found in finished(options.runs) if found.job in wanted]
+    runs = [found for found in finished(options.runs) if options.summary or found.job in set(jobs)]
     if options.plot:
         plot(runs, options.plot)
     records = summary(runs)
