@@ -154,12 +154,12 @@ def interval(values: Values) -> tuple[float, float]:
 
 
 def summary(runs: list[Run]) -> list[dict[str, object]]:
-    """A record for each table, budget and peer, the best after 100 evaluations first."""
+    """A record for each table, budget and peer, the best after 50 evaluations first."""
     groups = defaultdict(list)
     for found in runs:
-        groups[found.job.table, found.job.budget, found.job.peer].append(found)
+        groups[found.job.table, found.job.budget, found.job.peer, found.job.evaluations].append(found)
     records = []
-    for (name, budget, peer), group in groups.items():
+    for (name, budget, peer, evaluations), group in groups.items():
         regret, reported = (np.array(each) for each in zip(*map(curves, group), strict=True))
         records.append(
             {
@@ -167,13 +167,14 @@ def summary(runs: list[Run]) -> list[dict[str, object]]:
                 "budget": budget,
                 "peer": peer,
                 "seeds": len(group),
+                "evaluations": evaluations,
                 "regret": {mark: interval(regret[:, mark - 1]) for mark in MARKS if mark <= regret.shape[1]},
                 "reported": {mark: interval(reported[:, mark - 1]) for mark in MARKS if mark <= regret.shape[1]},
                 "hypervolume": interval(np.array([share_of_front(found) for found in group])),
                 "ms_per_trial": float(np.mean([found.seconds / len(found.rows) for found in group])) * 1000,
             }
         )
-    return sorted(records, key=lambda r: (r["table"], r["budget"], r["regret"][100][0]))
+    return sorted(records, key=lambda r: (r["table"], r["budget"], r["regret"][50][0]))
 
 
 def print_summary(records: list[dict[str, object]]) -> None:

@@ -191,7 +191,7 @@ def test_a_region_where_trainings_fail_is_left():
 def test_on_nasbench_macro_the_best_of_fifty_trainings_is_near_the_best_of_all():
     from benchmarks.strategies import Job, curves, run  # noqa: PLC0415
 
-    regrets = [curves(run(Job("surrogate", "nasbench_macro", 0.4, seed, evaluations=50))[0][49] for seed in range(3)]
+    regrets = [curves(run(Job("surrogate", "nasbench_macro", 0.4, seed, 50)))[0][49] for seed in range(3)]
     assert np.mean(regrets) <= 0.10
 
 
