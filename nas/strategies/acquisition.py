@@ -30,7 +30,8 @@ class Aims:
         count = costs.shape[1]
         shares = (np.arange(_LEVELS[count]) + 1) / _LEVELS[count]
         levels = [low + shares * (high - low) for low, high in zip(costs.min(0), highest, strict=True)]
-        return cls(np.array(list(product(*levels)), np.float64).reshape(-1, count))
+        cells = list(product(*levels))
+        return cls(np.array(cells, np.float64).reshape(len(cells), count))
 
     def best(self, costs: Values, rewards: Values) -> Values:
         """The largest reward (cells,) of networks (N, costs), (N,) in each cell; the least of all in an empty one."""
