@@ -196,7 +196,11 @@ def _costs(settings: SearchSettings, space: SearchSpace, latency: LatencyModel) 
     """What every network of the space costs, for the strategy that looks at thousands for each proposal."""
     if settings.strategy != "surrogate":
         return None
-    assert isinstance(latency, OpSumModel), "every device of latency_models is one"
+    if not isinstance(latency, OpSumModel):
+        raise NasError(
+            f"strategy surrogate needs latencies of thousands of networks at a time; found {type(latency).__name__}, "
+            f"expected a model of nas.latency.targets.load_target"
+        )
     latency_ms: BatchCost = (
         compile_space(space, latency).estimate
         if settings.confidence is None
