@@ -35,7 +35,7 @@ class Candidates:
         changed[np.arange(count), rng.integers(mothers.shape[1], size=count)] = True
         children = np.where(crossed, fathers, mothers)
         children = np.where(changed, rng.integers(self._choices, size=mothers.shape), children)
-        return self._within(np.unique(children, axis=0))
+        return self._within(children)
 
     def _within(self, genotypes: Genotypes) -> Genotypes:
         if self._problem.explore_over_budget or not len(genotypes):

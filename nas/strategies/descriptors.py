@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Self
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from nas.space.search_space import Gene
 from nas.strategies.costs import Costs, Genotypes
+
+Values = NDArray[np.float64]
 
 _PLACE = re.compile(r"stages\[(?P<stage>\d+)\](?:\.layers\[(?P<layer>\d+)\])?\.(?P<key>\w+)")
 _SIZE_WEIGHT = 0.25  # of MACs and params together, where all genes together weigh 1
@@ -21,70 +24,81 @@ _STAGE_WEIGHT = 0.25  # of what the layers of a stage have in common
 class Descriptor:
     """Turns genotypes (N, genes) into descriptors (N, features) of mean squared length about 1.
 
-    A descriptor holds which choice each gene makes (and its rank, where choices are numbers), how often the layers
-    of each stage make it, and the logarithms of MACs and params. Genes of absent layers count for nothing.
+    A descriptor holds which choice each gene makes (and its rank, where choices are numbers), the mean of that over
+    the layers of each stage, and the logarithms of MACs and params. Genes of absent layers count for nothing.
     """
 
     genes: tuple[Gene, ...]
     costs: Costs
-    centre: NDArray[np.float64]  # of log MACs and log params
-    spread: NDArray[np.float64]
+    codes: tuple[Values, ...]  # of each gene: a row for each choice, and one of zeros if it is absent
+    means: Values  # (features of genes, features of stages)
+    centre: Values  # of log MACs and log params
+    spread: Values
 
     @classmethod
     def over(cls, genes: Sequence[Gene], costs: Costs, sample: Genotypes) -> Self:
         """The descriptor whose scale suits the networks of `sample`."""
         sizes = _log_sizes(costs, sample)
-        return cls(tuple(genes), costs, sizes.mean(0), np.maximum(sizes.std(0), 1e-6))
+        codes = tuple(_codes(gene) / np.sqrt(len(genes)) for gene in genes)
+        spread = np.maximum(sizes.std(0), 1e-6)
+        return cls(tuple(genes), costs, codes, _means(genes, codes), sizes.mean(0), spread)
 
-    def __call__(self, genotypes: Genotypes) -> NDArray[np.float64]:
+    def __call__(self, genotypes: Genotypes) -> Values:
         """The descriptors of genotypes."""
-        present = presence(self.genes, genotypes)
-        own, stage = self._choices(genotypes, present)
+        absent = [len(code) - 1 for code in self.codes]
+        choices = np.where(presence(self.genes, genotypes), genotypes, absent)
+        own = np.concatenate([code[chosen] for code, chosen in zip(self.codes, choices.T, strict=True)], axis=1)
         sizes = (_log_sizes(self.costs, genotypes) - self.centre) / self.spread
-        weights = (1.0, _STAGE_WEIGHT, _SIZE_WEIGHT)
-        blocks = zip((own, stage, sizes / np.sqrt(2)), weights, strict=True)
-        return np.concatenate([np.sqrt(weight) * block for block, weight in blocks], axis=1)
-
-    def _choices(
-        self, genotypes: Genotypes, present: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What each gene chooses (N, choices), and the mean of it over the layers of a stage (N, shared choices)."""
-        columns: list[NDArray[np.float64]] = []
-        shared: dict[tuple[str, str], list[NDArray[np.float64]]] = defaultdict(list)
-        for index, gene in enumerate(self.genes):
-            coded = _codes(gene)[genotypes[:, index]] * present[:, index, None]
-            columns.append(coded)
-            if (place := _PLACE.fullmatch(gene.name)) and place["layer"]:
-                shared[place["stage"], place["key"]].append(coded)
-        own = np.concatenate(columns, axis=1) / np.sqrt(len(self.genes))
-        means = [np.mean(layers, axis=0) for layers in shared.values() if len(layers) > 1]
-        if not means:
-            return own, np.empty((len(own), 0))
-        return own, np.concatenate(means, axis=1) / np.sqrt(len(means))
+        weighted = (own, own @ self.means, np.sqrt(_SIZE_WEIGHT / 2) * sizes)
+        return np.concatenate(weighted, axis=1)
 
 
 def presence(genes: Sequence[Gene], genotypes: Genotypes) -> NDArray[np.bool_]:
     """Whether each gene (N, genes) says something: the genes of a layer beyond its stage's depth do not."""
-    depths = {}
     places = [_PLACE.fullmatch(gene.name) for gene in genes]
-    for index, (gene, place) in enumerate(zip(genes, places, strict=True)):
-        if place and place["key"] == "depth" and place["layer"] is None:
-            depths[place["stage"]] = np.array([float(choice) for choice in gene.choices])[genotypes[:, index]]
     present = np.ones(genotypes.shape, np.bool_)
-    for index, place in enumerate(places):
-        if place and place["key"] != "depth" and place["stage"] in depths:
-            present[:, index] = depths[place["stage"]] > int(place["layer"] or 0)
+    for index, (gene, place) in enumerate(zip(genes, places, strict=True)):
+        if place is None or place["key"] != "depth":
+            continue
+        depths = np.array([float(choice) for choice in gene.choices])[genotypes[:, index]]
+        for other, elsewhere in enumerate(places):
+            if elsewhere and elsewhere["stage"] == place["stage"] and other != index:
+                present[:, other] = depths > int(elsewhere["layer"] or 0)
     return present
 
 
-def _codes(gene: Gene) -> NDArray[np.float64]:
-    """A row for each choice: which it is, and its rank among more than two numbers."""
-    codes = np.eye(len(gene.choices))
-    if len(gene.choices) == 2 or any(isinstance(choice, str) for choice in gene.choices):
-        return codes
-    ranks = np.argsort(np.argsort([float(choice) for choice in gene.choices]))
-    return np.column_stack([codes, ranks / (len(ranks) - 1) - 0.5])
+def _codes(gene: Gene) -> Values:
+    """Points whose distances say which choices differ, and by how many ranks if they are more than two numbers."""
+    count = len(gene.choices)
+    points = np.eye(count)
+    if count > 2 and not any(isinstance(choice, str) for choice in gene.choices):
+        ranks = np.argsort(np.argsort([float(choice) for choice in gene.choices]))
+        points = np.column_stack([points, ranks / (count - 1)])
+    left, lengths, _ = np.linalg.svd(points - points.mean(0), full_matrices=False)
+    codes: Values = (left * lengths)[:, : count - 1]  # these few axes hold all distances
+    return np.vstack([codes, np.zeros(count - 1)])
 
 
-def _log_sizes(costs: Costs, genotypes: Genotypes) -> NDArray[np.float64]:
+def _means(genes: Sequence[Gene], codes: Sequence[Values]) -> Values:
+    """The matrix that takes the codes of layers to their means over each stage."""
+    ends = list(accumulate((code.shape[1] for code in codes), initial=0))
+    shared: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for gene, span in zip(genes, pairwise(ends), strict=True):
+        if (place := _PLACE.fullmatch(gene.name)) and place["layer"]:
+            shared[place["stage"], place["key"]].append(span)
+    blocks = []
+    for spans in shared.values():
+        if len(spans) > 1:
+            width = spans[0][1] - spans[0][0]
+            block = np.zeros((ends[-1], width))
+            for begin, end in spans:
+                block[begin:end] = np.eye(width) / len(spans)
+            blocks.append(block)
+    if not blocks:
+        return np.zeros((ends[-1], 0))
+    means: Values = np.concatenate(blocks, axis=1) * np.sqrt(_STAGE_WEIGHT * len(genes) / len(blocks))
+    return means
+
+
+def _log_sizes(costs: Costs, genotypes: Genotypes) -> Values:
     return np.log(np.column_stack([costs.macs(genotypes), costs.params(genotypes)]))

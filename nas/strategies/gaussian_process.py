@@ -1,13 +1,13 @@
 """`AccuracyModel`: a Gaussian process of accuracy over descriptors; linear effects, pairs of them, and noise."""
 
 import warnings
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Kernel, WhiteKernel
+from sklearn.gaussian_process.kernels import Hyperparameter, Kernel, WhiteKernel
 from threadpoolctl import ThreadpoolController
 
 Values = NDArray[np.float64]
@@ -19,34 +19,63 @@ _FLOOR = 3.0  # spreads below the median under which all accuracies are the same
 
 
 @final
-class AccuracyModel:
-    """Expects accuracy to be a sum of single choices' and pairs' effects, all a priori of one size.
+class Effects(Kernel):  # type: ignore[misc]
+    """The covariance of sums of effects of features and of pairs of features: Bayesian regression in its dual form."""
 
-    That is Bayesian regression on the descriptor's features and their products, in its dual form. How large effects
-    and noise are is learnt by maximum likelihood, anew when there are a fifth more outcomes than last time, and
-    rounded, so that the last bits of an optimiser decide nothing.
+    def __init__(self, linear: float = 1.0, quadratic: float = 0.1) -> None:
+        self.linear, self.quadratic = linear, quadratic
+
+    @property
+    def hyperparameter_linear(self) -> Hyperparameter:
+        """The size of effects, squared."""
+        return Hyperparameter("linear", "numeric", (1e-3, 1e3))
+
+    @property
+    def hyperparameter_quadratic(self) -> Hyperparameter:
+        """The size of effects of pairs, squared."""
+        return Hyperparameter("quadratic", "numeric", (1e-4, 1e3))
+
+    def __call__(self, X: Values, Y: Values | None = None, eval_gradient: bool = False) -> Any:  # noqa: N803
+        """Covariances (N, M), and their derivatives by the logarithms of the sizes (N, M, 2) if wanted."""
+        inner = 1 + X @ (X if Y is None else Y).T
+        linear, quadratic = self.linear * inner, self.quadratic * inner**2
+        if eval_gradient:
+            return linear + quadratic, np.dstack([linear, quadratic])
+        return linear + quadratic
+
+    def diag(self, X: Values) -> Values:  # noqa: N803
+        """Variances (N,)."""
+        inner: Values = 1 + (X**2).sum(1)
+        return self.linear * inner + self.quadratic * inner**2
+
+    def is_stationary(self) -> bool:
+        """Whether only differences count."""
+        return False
+
+
+@final
+class AccuracyModel:
+    """A Gaussian process of accuracy with `Effects` and noise.
+
+    How large effects and noise are is learnt by maximum likelihood, anew when there are a fifth more outcomes than
+    last time, and rounded, so that the last bits of an optimiser decide nothing.
     """
 
     def __init__(self) -> None:
-        self._kernel: Kernel = (
-            ConstantKernel(1.0, (1e-3, 1e3)) * DotProduct(1.0, "fixed")
-            + ConstantKernel(0.1, (1e-4, 1e3)) * DotProduct(1.0, "fixed") ** 2
-            + WhiteKernel(0.05, (1e-4, 1.0))
-        )
+        self._kernel: Kernel = Effects() + WhiteKernel(0.05, (1e-4, 1.0))
         self._tuned_with = 0
 
     def fit(self, descriptors: Values, accuracies: Values, pending: Values) -> None:
         """Learn from outcomes (N, features), (N,); networks under way (M, features) are believed to be as expected."""
         with _THREADS.limit(limits=1):
-            kept = _kept(accuracies)
-            described, targets = descriptors[kept], self._standardised(accuracies[kept])
+            targets = self._standardised(accuracies)
             if len(accuracies) > 1.2 * self._tuned_with:
-                self._tune(described, targets)
+                self._tune(descriptors, targets)
                 self._tuned_with = len(accuracies)
-            self._process = self._fitted(described, targets)
+            self._process = self._fitted(descriptors, targets)
             if len(pending):
                 believed = self._process.predict(pending)
-                self._process = self._fitted(np.vstack([described, pending]), np.append(targets, believed))
+                self._process = self._fitted(np.vstack([descriptors, pending]), np.append(targets, believed))
 
     def mean(self, descriptors: Values) -> Values:
         """Expected accuracies (N,)."""
@@ -83,8 +112,8 @@ class AccuracyModel:
         return float(self._kernel.k2.noise_level)
 
 
-def _kept(accuracies: Values) -> NDArray[np.intp]:
-    """Which outcomes a model is made of: all, or the best half and others spread evenly, in their order."""
+def instructive(accuracies: Values) -> NDArray[np.intp]:
+    """Which outcomes a model is made of, in their order: all, or the best and others spread evenly."""
     if len(accuracies) <= _KEPT:
         return np.arange(len(accuracies))
     order = np.argsort(-accuracies, kind="stable")

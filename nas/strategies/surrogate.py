@@ -1,6 +1,6 @@
 """Search by a model of accuracy that learns from the study's own trials; latency needs no model, it is known."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from random import Random
 from typing import final
@@ -12,7 +12,7 @@ from nas.strategies.acquisition import Aims
 from nas.strategies.candidates import Candidates
 from nas.strategies.costs import Genotypes
 from nas.strategies.descriptors import Descriptor
-from nas.strategies.gaussian_process import AccuracyModel, Values
+from nas.strategies.gaussian_process import AccuracyModel, Values, instructive
 from nas.strategies.ledger import Ledger
 from nas.strategies.problem import Candidate, Problem
 from nas.trial import Proposal, Trial, TrialState
@@ -21,7 +21,8 @@ _FIRST = 8  # proposals before the model is asked, in a study of 32 trials and m
 _LEAST = 3  # accuracies that a model is made of
 _LARGE = 0.3  # share of the sample, by MACs, that the first proposals come from
 _ELITE = 32  # networks from which others are bred
-_BRED = 768  # children of a generation
+_FRESH = 256  # of the sample, as parents beside them
+_BRED = 512  # children of a generation
 _GENERATIONS = 2
 _JUDGED = 1024  # networks of largest expected reward whose doubt is looked at, too
 _FAILED, _STOPPED = 0.5, 0.25  # which quantile of the others' accuracies stands for theirs
@@ -46,10 +47,10 @@ class _Described:
         """Some of them."""
         return _Described(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
-    def and_also(self, other: "_Described") -> "_Described":
-        """These, then the others."""
-        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
-        return _Described(*(np.concatenate(pair) for pair in pairs))
+
+def join(parts: Sequence[_Described]) -> _Described:
+    """All of them, one behind the other."""
+    return _Described(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Described)))
 
 
 @final
@@ -78,7 +79,8 @@ class Surrogate:
         self._aims = Aims.over(self._sample.costs, self._highest())
         self._model = AccuracyModel()
         self._running: dict[str, Candidate] = {}  # by architecture id, in the order of proposing
-        self._told: list[tuple[Candidate, float | None]] = []  # with its accuracy
+        self._told: list[_Described] = []  # one each
+        self._accuracies: list[float | None] = []
         self._quantiles: list[float] = []  # of the others' accuracies, which stands for one that is not there
         self._seen: set[bytes] = set()  # genotypes that were proposed, or mean what was
 
@@ -91,7 +93,7 @@ class Surrogate:
         """The next proposal; None: finished."""
         if self.finished:
             return None
-        heard = sum(accuracy is not None for _, accuracy in self._told)
+        heard = sum(accuracy is not None for accuracy in self._accuracies)
         learnt = heard >= _LEAST and len(self._ledger) >= self._first
         candidate = self._first_of(self._promising() if learnt else self._large())
         candidate = candidate or self._ledger.fresh(Random(f"{self._seed}/{len(self._ledger)}"))
@@ -104,7 +106,8 @@ class Surrogate:
         candidate = self._ledger.candidate(trial)
         self._running.pop(candidate.architecture.id, None)  # another study's trial was not under way here
         self._quantiles.append(_STOPPED if trial.state is TrialState.STOPPED else _FAILED)
-        self._told.append((candidate, None if self._ledger.reward(trial) is None else trial.accuracy))
+        self._accuracies.append(None if self._ledger.reward(trial) is None else trial.accuracy)
+        self._told.append(self._described(self._rows([candidate])))
 
     def _rng(self) -> np.random.Generator:
         """A generator of its own for each proposal, so that none depends on how another was found."""
@@ -130,38 +133,41 @@ class Surrogate:
 
     def _promising(self) -> Genotypes:
         """Candidates by expected improvement, the largest first."""
-        told = self._described(self._genotypes(candidate for candidate, _ in self._told))
-        self._learn(told)
-        pool = self._pool(told)
+        known = self._learn()
+        best = self._aims.best(known.costs, known.rewards(self._model))
+        pool = self._pool(known, best)
         pool = pool.only([row.tobytes() not in self._seen for row in pool.genotypes])
-        best = self._aims.best(told.costs, told.rewards(self._model))
         shortlist = pool.only(self._order(pool, best)[:_JUDGED])
         expected, doubt = self._model.mean_and_std(shortlist.descriptors)
         rewards = shortlist.offsets + shortlist.slopes * expected
         gain = self._aims.gain(shortlist.costs, rewards, doubt * shortlist.slopes, best)
         return shortlist.genotypes[np.argsort(-gain, kind="stable")]
 
-    def _order(self, pool: _Described, best: Values) -> NDArray[np.intp]:
-        """The networks by how far they are expected to be ahead, the farthest first."""
-        return np.argsort(-self._aims.promise(pool.costs, pool.rewards(self._model), best), kind="stable")
-
-    def _learn(self, told: _Described) -> None:
-        heard = [accuracy for _, accuracy in self._told if accuracy is not None]
+    def _learn(self) -> _Described:
+        """Fit the model to what was told, or the instructive part of it, which is given."""
+        heard = [accuracy for accuracy in self._accuracies if accuracy is not None]
         accuracies = np.quantile(heard, self._quantiles)
-        accuracies[[accuracy is not None for _, accuracy in self._told]] = heard
-        running = self._describe(self._genotypes(self._running.values()))
-        self._model.fit(told.descriptors, accuracies, running)
+        accuracies[[accuracy is not None for accuracy in self._accuracies]] = heard
+        chosen = instructive(accuracies)
+        known = join([self._told[index] for index in chosen])
+        running = self._describe(self._rows(self._running.values()))
+        self._model.fit(known.descriptors, accuracies[chosen], running)
+        return known
 
-    def _pool(self, told: _Described) -> _Described:
+    def _pool(self, known: _Described, best: Values) -> _Described:
         """The networks among which the choice is: all of a small space, or those bred from the best known ones."""
         if self._candidates.everything is not None:
             return self._sample
-        rng, pool = self._rng(), told.and_also(self._sample)
-        best = self._aims.best(told.costs, told.rewards(self._model))
+        rng = self._rng()
+        pool = join([known, self._sample.only(rng.permutation(len(self._sample.genotypes))[:_FRESH])])
         for _ in range(_GENERATIONS):
             elite = pool.only(self._order(pool, best)[:_ELITE])
-            pool = elite.and_also(self._described(self._candidates.bred(elite.genotypes, _BRED, rng)))
+            pool = join([elite, self._described(self._candidates.bred(elite.genotypes, _BRED, rng))])
         return pool
+
+    def _order(self, pool: _Described, best: Values) -> NDArray[np.intp]:
+        """The networks by how far they are expected to be ahead, the farthest first."""
+        return np.argsort(-self._aims.promise(pool.costs, pool.rewards(self._model), best), kind="stable")
 
     def _described(self, genotypes: Genotypes) -> _Described:
         problem, costs = self._problem, self._candidates.costs
@@ -183,6 +189,6 @@ class Surrogate:
             highest = np.where([cost == "latency" for cost in self._problem.front], self._problem.budget_ms, highest)
         return highest
 
-    def _genotypes(self, candidates: Iterable[Candidate]) -> Genotypes:
+    def _rows(self, candidates: Iterable[Candidate]) -> Genotypes:
         rows = [candidate.genotype for candidate in candidates]
         return np.array(rows, np.intp).reshape(len(rows), len(self._problem.space.genes))
