@@ -119,7 +119,7 @@ def test_one_collapsed_training_does_not_hide_the_differences_of_the_others():
 @given(seed=st.integers(0, 999))
 @settings(max_examples=20, deadline=None)
 def test_the_gain_is_the_mean_growth_of_the_front(seed):
-    """Against a numerical integral over accuracies: a cell gains what the network is better there than the best known one."""
+    """Against an integral over accuracies: a cell gains what the network is better there than the best known one."""
     draws = np.random.default_rng(seed)
     costs, rewards = draws.uniform(0, 10, (6, 2)), draws.uniform(0.5, 0.8, 6)
     aims = Aims.over(costs, np.array([10.0, 10.0]))
