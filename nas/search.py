@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from nas.architecture import Architecture
-from nas.errors import NasError, StudyError
+from nas.begun import RUNS, Milliseconds, begun
+from nas.errors import NasError
 from nas.evaluators.proxy import ProxyEvaluator
 from nas.executors.local import LocalExecutor
 from nas.latency.model import LatencyModel
@@ -22,9 +20,6 @@ from nas.study import Listener, Study, Target
 from nas.training.data import describe_data, load_data
 from nas.training.loop import Recipe
 from nas.trial import TrialState
-
-RUNS = Path("runs")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +116,9 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         NasError: wrong settings, data that cannot be had, a full disk.
     """
     name = name or settings.study_name
-    record = _begun(store, name, settings)
+    record = begun(store, name, asdict(settings))
     space = load_space(settings.space).with_num_classes(describe_data(settings.data).num_classes)
-    target = Target(latency.target, latency.version, _Milliseconds(latency))
+    target = Target(latency.target, latency.version, Milliseconds(latency))
     strategy = make_strategy(
         settings.strategy, _problem(settings, space, latency), seed=settings.seed, trials=_planned(record, settings)
     )
@@ -150,28 +145,15 @@ def result(store: Store, name: str, budget_ms: float) -> SearchResult:
     return SearchResult(name, store.study_summary(name), front[-1] if front else None, front)
 
 
-class _Milliseconds:
-    """The latency of a network as a number, estimated once for each: `ms`, or the upper end of its interval."""
-
-    def __init__(self, model: LatencyModel, end: Literal["ms", "high_ms"] = "ms") -> None:
-        self._model, self._end = model, end
-        self._known: dict[Architecture, float] = {}
-
-    def __call__(self, architecture: Architecture) -> float:
-        if architecture not in self._known:
-            self._known[architecture] = float(getattr(self._model.estimate(architecture), self._end))
-        return self._known[architecture]
-
-
 def _problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel) -> Problem:
     """What the strategy searches; with a confidence, all it knows of latency is the upper end of the interval."""
-    latency_ms, target = _Milliseconds(latency), latency.target
+    latency_ms, target = Milliseconds(latency), latency.target
     if settings.confidence is not None:
         if settings.explore_over_budget:
             raise NasError(
                 "a confidence accepts no network over the budget, --explore-over-budget trains them; give one"
             )
-        latency_ms = _Milliseconds(latency.with_coverage(settings.confidence), "high_ms")
+        latency_ms = Milliseconds(latency.with_coverage(settings.confidence), "high_ms")
         target = f"{target} with confidence {settings.confidence:g}"
     return Problem(
         space=space,
@@ -183,38 +165,9 @@ def _problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel
     )
 
 
-def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | None:
-    """The study's record if it was begun before, with these settings.
-
-    Raises:
-        StudyError: it was begun with other settings or another latency table, or its name is no name of a folder.
-    """
-    if not _NAME.fullmatch(name):
-        raise StudyError(f"{name!r} cannot name a study; expected letters, digits, '.', '_' and '-'")
-    record = store.study(name)
-    if record is not None:
-        _require_same(record, settings)
-    return record
-
-
 def _planned(record: StudyRecord | None, settings: SearchSettings) -> int:
     """Number of trials the study was begun with, by which its strategy is sized."""
     return settings.trials if record is None else int(record.settings["trials"])
-
-
-def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
-    begun, wanted = dict(record.settings), asdict(settings)
-    if begun.get("latency_version") != settings.latency_version:
-        raise StudyError(
-            f"study {record.name!r} was begun with another latency table of {settings.target} "
-            f"({begun.get('latency_version')}, now {settings.latency_version}); begin a new study with --study NAME"
-        )
-    for key in sorted(begun.keys() | wanted.keys() - {"trials"}):
-        if key != "trials" and begun.get(key) != wanted.get(key):
-            raise StudyError(
-                f"study {record.name!r} was begun with {key}={begun.get(key)!r}, not {wanted.get(key)!r}; "
-                f"give the same options to go on with it, or another --study NAME"
-            )
 
 
 def _evaluator(settings: SearchSettings, folder: Path, threads: int) -> ProxyEvaluator:

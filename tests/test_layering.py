@@ -34,19 +34,23 @@ LAYERS = {
     "store": 4,
     "strategies": 4,
     "training": 4,
+    "begun": 5,
     "evaluators": 5,
+    "export": 5,
     "report": 5,
     "study": 5,
+    "sources": 5,
+    "adapt": 6,
     "search": 6,
     "cli": 7,
 }
 
 # Packages that are slow to import, each with the only modules (or packages of modules) that may import it.
 HOMES = {
-    "torch": ("network", "training", "evaluators", "strategies.controller"),
-    "torchvision": ("training.cifar10",),
+    "torch": ("network", "training", "evaluators", "export", "sources", "strategies.controller"),
+    "torchvision": ("training.cifar10", "sources"),
     "onnx": ("latency.graph", "latency.qdq"),
-    "onnxruntime": ("latency.measure", "latency.board_runner"),
+    "onnxruntime": ("latency.measure", "latency.board_runner", "export"),
     "optuna": ("strategies.optuna",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
