@@ -1,5 +1,6 @@
 """Networks with weights from elsewhere: our files, torchvision's networks and their like, timm's."""
 
+import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor
 from nas.architecture import Architecture
 from nas.errors import ArchitectureError, NasError
 from nas.network.build import Network, build
+from nas.network.timm_strings import read_timm
 from nas.network.weights import copy_in_order
 from nas.space import load_reference, references
 from nas.training.checkpoint import read_network, read_tensors
@@ -25,8 +27,8 @@ TORCHVISION: Final = {
 """torchvision's networks by its names, and ours for the same architecture."""
 
 SUPPORTED: Final = (
-    "trial:ID, reference:NAME, reference:NAME,FILE, torchvision:NAME or FILE.safetensors of `nas train`, where FILE is "
-    ".safetensors or .pth"
+    "trial:ID, reference:NAME, reference:NAME,FILE, torchvision:NAME, timm:DEFINITION.json,FILE or FILE.safetensors of "
+    "`nas train`, where FILE is .safetensors or .pth"
 )
 
 
@@ -50,6 +52,9 @@ def load_source(text: str) -> Source:
     match kind:
         case "reference":
             architecture = _reference(name)
+            return Source(text, architecture, _filled(architecture, Path(file)) if file else None)
+        case "timm" if name.endswith(".json"):
+            architecture = _timm(Path(name))
             return Source(text, architecture, _filled(architecture, Path(file)) if file else None)
         case "torchvision" if name in TORCHVISION and not file:
             return _torchvision(text, name)
@@ -102,6 +107,22 @@ def _reference(name: str) -> Architecture:
     if name not in references():
         raise NasError(f"unknown network {name!r}; expected one of {', '.join(references())}")
     return load_reference(name)
+
+
+def _timm(path: Path) -> Architecture:
+    """The network of a file that `nas export --format timm` wrote, or of its part `timm` alone."""
+    try:
+        definition = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NasError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise NasError(f"{path}: not JSON: {error}") from None
+    if isinstance(definition, Mapping) and isinstance(definition.get("timm"), Mapping):
+        definition = definition["timm"]
+    try:
+        return read_timm(definition)
+    except ArchitectureError as error:
+        raise NasError(f"{path}: {error}") from None
 
 
 def _filled(architecture: Architecture, path: Path) -> Network:

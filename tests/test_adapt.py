@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 from nas import adapt as job
@@ -22,7 +21,8 @@ from nas.store.store import Store
 from nas.training.checkpoint import read_network, save_weights
 from nas.training.data import load_data
 from nas.training.loop import Recipe, train
-from nas.trial import Proposal, Trial, TrialState
+from nas.trial import Outcome, Proposal, Trial, TrialState
+from tests.test_docs import EXAMPLES, assert_same_form
 
 SEED = Architecture(
     32,
@@ -134,6 +134,23 @@ class Recorder:
             raise KeyboardInterrupt
 
 
+class InProcess:
+    """An executor that starts no process."""
+
+    def __init__(self, workers):
+        assert workers == 1
+
+    def run(self, queue, evaluator):
+        while (trial := queue.ask()) is not None:
+            queue.tell(trial, evaluator.evaluate(trial, lambda epoch, metrics: queue.report(trial, epoch, metrics)))
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "LocalExecutor", InProcess)
+    monkeypatch.chdir(tmp_path)
+
+
 def settings(seed_file, **more) -> job.AdaptSettings:
     defaults = {
         "budget_ms": 0.8 * SEED_MS,
@@ -162,11 +179,12 @@ def run(store, seed_file, listener, **more):
     )
 
 
-def test_a_study_that_was_stopped_within_an_iteration_goes_on_to_the_same_network(seed_file, tmp_path, monkeypatch):
+def test_a_study_that_was_stopped_within_an_iteration_goes_on_to_the_same_network(
+    seed_file, tmp_path, monkeypatch, here
+):
     def recorded(store):
         return [(s.trial.proposal, s.trial.seed, s.trial.accuracy) for s in store.trials("a")]
 
-    monkeypatch.chdir(tmp_path)
     with Store.open(tmp_path / "whole.db") as store:
         whole = run(store, seed_file, Recorder())
         expected = recorded(store)
@@ -209,6 +227,7 @@ def test_the_command_prints_the_path_and_its_result_can_be_exported(seed_file, t
         f"--rule mobilenet_v3 --epochs 1 --images 160 --val-images 150 --final-epochs 2 --workers 1 --json"
     )
     record = json.loads(shown.stdout)
+    assert_same_form(record, EXAMPLES["adapt --json"])
     assert record["path"][0]["cut"] is None
     assert record["path"][-1]["latency_ms"] <= 0.9 * SEED_MS
     assert record["latency"][1]["low_ms"] < record["latency"][1]["ms"] < record["latency"][1]["high_ms"]
@@ -241,10 +260,30 @@ def test_a_mistake_is_one_line_before_any_work(arguments, message, seed_file, tm
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_within_the_budget_is_not_cut(seed_file, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
+def test_a_network_within_the_budget_is_not_cut(seed_file, here):
     with Store.open("a.db") as store:
         found = run(store, seed_file, Recorder(), budget_ms=2 * SEED_MS, final_epochs=0)
     assert [step.architecture for step in found.path] == [SEED]
     assert read_network(found.weights)[0] == SEED
+
+
+def test_a_loss_that_is_no_number_fails_its_proposal_and_the_others_go_on(seed_file, here, monkeypatch):
+    def train_or_diverge(network, *arguments, **more):
+        if network.blocks[0].conv.conv.out_channels < 32:  # the stem was cut
+            return Outcome(error="the loss became nan in epoch 1; a smaller learning rate may help")
+        return train(network, *arguments, **more)
+
+    monkeypatch.setattr("nas.evaluators.adapt.train", train_or_diverge)
+    with Store.open("a.db") as store:
+        found = run(store, seed_file, Recorder(), proposals="full", epochs=1, budget_ms=0.95 * SEED_MS, final_epochs=0)
+    assert found.counts[TrialState.FAILED] >= 1
+    assert found.path[-1].latency_ms <= 0.95 * SEED_MS
+    assert found.path[-1].architecture.blocks[0].channels == 32
+
+
+def test_when_every_proposal_diverges_the_study_ends_and_says_so(seed_file, here):
+    with (
+        Store.open("a.db") as store,
+        pytest.raises(StudyError, match="proposals of iteration 1 failed: the loss became"),
+    ):
+        run(store, seed_file, Recorder(), proposals="full", lr=1e30)

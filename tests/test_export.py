@@ -1,8 +1,10 @@
 """Exported files: ONNX against torch, int8 against float, timm against us, and what is refused."""
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import load_file
 from timm.layers import get_act_layer
 from timm.models._efficientnet_blocks import SqueezeExcite
@@ -39,6 +42,7 @@ from nas.training.loop import Recipe, measure, train
 from tests.test_inherit import lively, random_pruned
 
 DIGITS = load_data("digits")
+EXPORT_DOC = (Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
 SMALL = Architecture(
     32,
     (
@@ -103,7 +107,7 @@ def trained() -> Trained:
     """A network that reads digits."""
     network = build(SMALL)
     data = DIGITS.limited(val_images=200)
-    outcome = train(network, data, Recipe(6, 32, lr=0.1), lambda epoch, metrics: False)
+    outcome = train(network, data, Recipe(4, 32, lr=0.1), lambda epoch, metrics: False)
     assert outcome.metrics["accuracy"] > 0.85
     return Trained("small", SMALL, network, 32, data, outcome.metrics, {"trial": 7})
 
@@ -117,6 +121,32 @@ def test_onnx_is_checked_on_real_images_and_described(trained, tmp_path):
     assert record["provenance"]["trial"] == 7
     assert Architecture.from_dict(record["architecture"]) == SMALL
     assert record["opset"] == OPSET
+
+
+def test_the_example_of_the_docs_reads_a_digit(trained, tmp_path, monkeypatch, capsys):
+    (example,) = [code for code in re.findall(r"```python\n(.+?)```", EXPORT_DOC, re.DOTALL) if "ort." in code]
+    assert len(example.strip().splitlines()) <= 12
+    export(trained, "onnx", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    right = 0
+    for place in range(20):
+        pixels = trained.data.test.read(np.array([place]))[0]
+        Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR).save("image.png")
+        exec(example, {})
+        right += capsys.readouterr().out.strip() == str(trained.data.test.labels[place])
+    assert right >= 15
+
+
+def test_the_example_of_the_docs_builds_timms_network(tmp_path, monkeypatch):
+    (example,) = [code for code in re.findall(r"```python\n(.+?)```", EXPORT_DOC, re.DOTALL) if "timm" in code]
+    network = lively(SMALL)
+    export(Trained("small", SMALL, network, 32), "timm", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(example, names)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(names["network"].eval()(images), network(images), rtol=1e-4, atol=1e-4)
 
 
 def test_a_file_that_differs_from_torch_is_refused(trained, tmp_path):

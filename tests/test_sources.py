@@ -1,10 +1,12 @@
 """Networks with weights from elsewhere, and what is refused."""
 
+import json
 import os
 import pickle
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
@@ -12,6 +14,8 @@ from safetensors.torch import save_file
 from nas.architecture import Architecture, ConvBlock, PoolBlock
 from nas.errors import NasError
 from nas.network.build import build
+from nas.network.timm_format import timm_definition
+from nas.network.timm_strings import read_timm
 from nas.sources import TORCHVISION, for_classes, load_source
 from nas.space import load_reference
 from nas.training.checkpoint import save_weights
@@ -69,9 +73,9 @@ def test_a_classifier_for_other_classes_is_fresh_and_all_else_is_kept(tmp_path):
     source = for_classes(load_source_of(architecture, tmp_path), 10)
     assert source.architecture.num_classes == 10
     assert logits(source.network).shape == (2, 10)
+    expected = lively(architecture).state_dict()
     for name, value in source.network.state_dict().items():
-        if not name.startswith("classifier"):
-            assert torch.equal(value, lively(architecture).state_dict()[name]), name
+        assert name.startswith("classifier") or torch.equal(value, expected[name]), name
 
 
 def load_source_of(architecture, folder: Path):
@@ -86,6 +90,68 @@ class Hostile:
         return os.system, ("touch pwned",)
 
 
+def definition(**more):
+    return {
+        "class": "MobileNetV3",
+        "arch_def": [["ds_r1_k3_s1_e1_c16"]],
+        "num_classes": 10,
+        "stem_size": 16,
+        "num_features": 64,
+        **more,
+    }
+
+
+TIMMS_OWN = [  # mobilenetv3_large_100, as timm's source has it
+    ["ds_r1_k3_s1_e1_c16_nre"],
+    ["ir_r1_k3_s2_e4_c24_nre", "ir_r1_k3_s1_e3_c24_nre"],
+    ["ir_r3_k5_s2_e3_c40_se0.25_nre"],
+    ["ir_r1_k3_s2_e6_c80", "ir_r1_k3_s1_e2.5_c80", "ir_r2_k3_s1_e2.3_c80"],
+    ["ir_r2_k3_s1_e6_c112_se0.25"],
+    ["ir_r3_k5_s2_e6_c160_se0.25"],
+    ["cn_r1_k1_s1_c960"],
+]
+
+
+def test_timms_own_definition_with_timms_weights_is_timms_network(tmp_path):
+    theirs = timm.create_model("mobilenetv3_large_100", pretrained=False).eval()
+    torch.save(theirs.state_dict(), tmp_path / "v3.pth")
+    said = definition(
+        arch_def=TIMMS_OWN, num_classes=1000, num_features=1280, act_layer="hard_swish", gate_layer="hard_sigmoid",
+        rd_divisor=8,
+    )  # fmt: skip
+    (tmp_path / "v3.json").write_text(json.dumps(said))
+    source = load_source(f"timm:{tmp_path / 'v3.json'},{tmp_path / 'v3.pth'}")
+    torch.testing.assert_close(logits(source.network), logits(theirs), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "mnasnet_a1", "mnasnet_b1"])
+def test_what_is_written_for_timm_is_read_as_the_same_network(name):
+    architecture = load_reference(name)
+    assert read_timm(timm_definition(architecture)).to_dict()["blocks"] == architecture.to_dict()["blocks"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (
+            definition(arch_def=[["mqa_r1_k3_h4_s1_d64_c16"]]),
+            "'mqa_r1_k3_h4_s1_d64_c16': .* is not of the MBConv",
+        ),
+        (definition(arch_def=[["ir_r1_k3_s1_c16_cc4"]]), "'cc4' is not of the MBConv family"),
+        (definition(arch_def=[["ir_r1_k3_s1"]]), "expected r, k, s and c"),
+        ({**definition(), "class": "ResNet"}, "class 'ResNet'; supported: MobileNetV3, EfficientNet"),
+        (definition(depth=3), "unknown key 'depth'"),
+        (definition(act_layer="gelu"), "'gelu'; expected one of relu"),
+        ([], "not a definition of timm"),
+    ],
+)
+def test_a_definition_of_another_family_is_refused(said, message, tmp_path):
+    (tmp_path / "x.json").write_text(json.dumps(said))
+    with pytest.raises(NasError, match=rf"x.json: .*{message}"):
+        load_source(f"timm:{tmp_path / 'x.json'}")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_hostile_pickle_is_refused_and_does_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": Hostile()}, tmp_path / "new.pth")

@@ -10,10 +10,10 @@ from nas import __version__
 from nas.architecture import Architecture
 from nas.errors import NasError
 from nas.export.fold import folded
-from nas.export.timm_format import timm_definition, timm_names, timm_state
 from nas.latency.graph import OPSET, trained_graph
 from nas.layers import lower, total_macs, total_params
 from nas.network.build import Network
+from nas.network.timm_format import timm_definition, timm_names, timm_state
 from nas.training.checkpoint import save_tensors, save_weights, write_bytes
 from nas.training.data import Data
 
