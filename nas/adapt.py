@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nas.begun import RUNS, Milliseconds, begun
 from nas.errors import NasError, StudyError
@@ -105,10 +105,8 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     """
     name = name or settings.study_name
     require_sound(settings)
-    record = begun(store, name, asdict(settings), free=())
-    source = for_classes(source, describe_data(settings.data).num_classes, settings.seed)
-    if source.network is None and not settings.seed_epochs:
-        raise NasError(f"{source.name} has no weights; give a file of weights, or --seed-epochs to train it first")
+    record = begun(store, name, _recorded(settings), free=())
+    source = _seed(source, settings)
     latency_ms = Milliseconds(latency)
     strategy = NetAdapt(source.architecture, _strategy_settings(settings), latency_ms, latency.target)
     load_data(settings.data, resolution=settings.resolution)
@@ -117,7 +115,7 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
         if source.network is not None:
             about = {"architecture": source.architecture.to_json(), "data": settings.data}
             save_weights(folder / SEED_FILE, source.network, about)
-        store.create_study(name, asdict(settings))
+        store.create_study(name, _recorded(settings))
     study = Study(
         name,
         store=store,
@@ -162,6 +160,30 @@ def result(store: Store, name: str, strategy: NetAdapt) -> AdaptResult:
     holder = path[-1].holder if last is None else last.number
     ids = {stored.trial.number: stored.id for stored in trials}
     return AdaptResult(name, store.study_summary(name), path, ids, trials[number], trial_weights(RUNS / name, holder))
+
+
+def _recorded(settings: AdaptSettings) -> dict[str, Any]:
+    """For the study's row; `proxy` says what its accuracies mean, so that no front mixes them with others."""
+    judged = {key: getattr(settings, key) for key in ("resolution", "epochs", "images", "val_images", "proposals")}
+    return asdict(settings) | {"proxy": judged}
+
+
+def _seed(source: Source, settings: AdaptSettings) -> Source:
+    """The network for the classes of the data.
+
+    Raises:
+        NasError: it has no weights, or no classifier for them, and is not to be trained first.
+    """
+    classes = describe_data(settings.data).num_classes
+    if not settings.seed_epochs:
+        if source.network is None:
+            raise NasError(f"{source.name} has no weights; give a file of weights, or --seed-epochs to train it first")
+        if source.architecture.num_classes != classes:
+            raise NasError(
+                f"{source.name} tells apart {source.architecture.num_classes} classes, {settings.data} has {classes}; "
+                f"give --seed-epochs to train a classifier for them"
+            )
+    return for_classes(source, classes, settings.seed)
 
 
 class _WithChanges:

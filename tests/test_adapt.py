@@ -231,7 +231,8 @@ def test_the_command_prints_the_path_and_its_result_can_be_exported(seed_file, t
     assert record["path"][0]["cut"] is None
     assert record["path"][-1]["latency_ms"] <= 0.9 * SEED_MS
     assert record["latency"][1]["low_ms"] < record["latency"][1]["ms"] < record["latency"][1]["high_ms"]
-    exported = json.loads(invoke(f"export trial:{record['final']['trial']} --format onnx --check --json").stdout)
+    exported = json.loads(invoke(f"export trial:{record['final']['trial']} --format onnx-int8 --check --json").stdout)
+    assert_same_form(exported, EXAMPLES["export ARCH --json"])
     assert exported["id"] == record["final"]["architecture"]
     assert exported["check"]["max_difference"] <= 1e-4
     assert exported["input"]["shape"] == ["batch", 3, 16, 16]
@@ -248,6 +249,7 @@ def test_the_command_prints_the_path_and_its_result_can_be_exported(seed_file, t
             "--from reference:mobilenet_v2 --budget 40ms",
             "mobilenet_v2 has no weights; give a file of weights",
         ),
+        ("--from {} --budget 40ms --data cifar10x", "unknown data 'cifar10x'"),
         ("--from {} --budget 40ms --final-epochs 2 --epochs 2", "no longer than a proposal's 2; expected more, or 0"),
         ("--from trial:1 --budget 40ms", "there is no trial 1 in the database"),
         ("--from {} --budget 40ms --distill --final-epochs 0", "say how the last network is trained"),
@@ -258,6 +260,16 @@ def test_a_mistake_is_one_line_before_any_work(arguments, message, seed_file, tm
     with pytest.raises(NasError, match=message) as caught:
         invoke(f"adapt --data digits {arguments.format(seed_file)}")
     assert "\n" not in str(caught.value)
+
+
+def test_a_seed_for_other_classes_has_to_be_trained_first(seed_file, tmp_path, here):
+    other = SEED.with_num_classes(7)
+    save_weights(tmp_path / "other.safetensors", build(other), {"architecture": other.to_json()})
+    with (
+        Store.open("a.db") as store,
+        pytest.raises(NasError, match=r"tells apart 7 classes, digits has 10; give --seed"),
+    ):
+        run(store, tmp_path / "other.safetensors", Recorder())
 
 
 def test_a_network_within_the_budget_is_not_cut(seed_file, here):

@@ -237,6 +237,7 @@ def test_what_timm_cannot_say_is_refused_with_its_place(change, message, tmp_pat
             "mobilenet_v2 --format onnx --untrained --data digits",
             "digits has 10 classes, mobilenet_v2 tells",
         ),
+        ("mobilenet_v2 --format timm --untrained --check", "there is nothing to compare in timm"),
         ("nothing.safetensors --format onnx", "nothing.safetensors: "),
     ],
 )

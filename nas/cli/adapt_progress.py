@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from nas.study import Entry, Listener
 from nas.trial import Metrics
 
+_LONG = 3  # epochs, from which on each is shown
+
 
 class _Lines:
     """How many trials have ended, and of the last one what it gave."""
@@ -22,8 +24,9 @@ class _Lines:
 
     def reported(self, entry: Entry, epoch: int, metrics: Metrics) -> None:
         """Of a long training each epoch is shown."""
-        if entry.trial.number == 0 or (entry.trial.proposal.epochs or 0) > epoch:
-            _say(f"trial:{entry.id} epoch {epoch}/{entry.trial.proposal.epochs}: accuracy {metrics['accuracy']:.2%}")
+        epochs = entry.trial.proposal.epochs or 0
+        if epochs >= _LONG:
+            _say(f"trial:{entry.id} epoch {epoch}/{epochs}: accuracy {metrics['accuracy']:.2%}")
 
     def ended(self, entry: Entry) -> None:
         """A trial ended; those of an earlier run are counted alone."""

@@ -60,11 +60,13 @@ class AdaptEvaluator:
         data = load_data(self.data, resolution=self.short.resolution).limited(val_images=self.val_images)
         require_classes(trial.proposal.architecture, data)
         network = self._network(trial, data)
-        epochs = trial.proposal.epochs or 0
+        epochs = self.short.epochs if trial.proposal.epochs is None else trial.proposal.epochs
         if not epochs and trial.number:
             return Outcome(measure(network, data, data.val, self.short.resolution))
         path = trial_weights(self.folder, trial.number)
-        outcome = self._train(trial, network, data, report) if epochs else Outcome(self._measured(network, data))
+        outcome = (
+            self._train(trial, network, data, epochs, report) if epochs else Outcome(self._measured(network, data))
+        )
         if outcome.error is None:
             save_weights(path, network, {"architecture": trial.proposal.architecture.to_json(), "data": self.data})
             checkpoint_path(path).unlink(missing_ok=True)
@@ -81,9 +83,7 @@ class AdaptEvaluator:
             return read_network(self.seed)[1]
         return build(architecture, seed=trial.seed)
 
-    def _train(self, trial: Trial, network: Network, data: Data, report: Report) -> Outcome:
-        epochs = trial.proposal.epochs
-        assert epochs is not None
+    def _train(self, trial: Trial, network: Network, data: Data, epochs: int, report: Report) -> Outcome:
         last = trial.number > 0 and epochs == self.long.epochs
         if trial.number and not last:
             recipe = replace(self.short, epochs=epochs, seed=trial.seed)

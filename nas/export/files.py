@@ -42,6 +42,8 @@ def export(trained: Trained, format: str, folder: Path, *, check: bool = False) 
         NasError: an unknown format, no data where images are needed, a difference over the tolerance, a full disk.
     """
     trained.network.eval()
+    if check and format not in ("onnx", "onnx-int8"):
+        raise NasError(f"--check compares ONNX files with torch; there is nothing to compare in {format}")
     match format:
         case "onnx":
             return _described(_onnx(trained, folder), trained, _checked(trained, folder) if check else {})

@@ -57,8 +57,8 @@ def read_timm(definition: object) -> Architecture:
     if definition["class"] not in _CLASSES:
         raise ArchitectureError(f"class {definition['class']!r}; supported: {', '.join(_CLASSES)}")
     model = _Model(
-        _word(_LAYERS, definition.get("act_layer", "relu")),
-        _word(_GATES, definition.get("gate_layer")),
+        _word(_LAYERS, "act_layer", definition.get("act_layer", "relu")),
+        _word(_GATES, "gate_layer", definition.get("gate_layer")),
         definition["class"] == "MobileNetV3",
         definition.get("rd_divisor", 1),
     )
@@ -121,7 +121,7 @@ def _squeeze(ratio: float, mid: int, channels: int, kind: str, model: _Model) ->
     return round(of * ratio) if model.rd_divisor == 1 else round_channels(of * ratio, model.rd_divisor)
 
 
-def _word(words: Mapping[Any, Any], word: object) -> Any:
+def _word(words: Mapping[Any, Any], key: str, word: object) -> Any:
     if word not in words:
-        raise ArchitectureError(f"{word!r}; expected one of {', '.join(str(known) for known in words if known)}")
+        raise ArchitectureError(f"{key} {word!r}; expected one of {', '.join(str(known) for known in words if known)}")
     return words[word]
