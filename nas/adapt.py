@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from nas.begun import RUNS, Milliseconds, begun
+from nas.begun import Milliseconds, begun
 from nas.errors import NasError, StudyError
 from nas.evaluators.adapt import AdaptEvaluator
 from nas.evaluators.proxy import trial_weights
@@ -96,7 +96,9 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     threads: int = 1,
     name: str | None = None,
 ) -> AdaptResult:
-    """Trim `source` to the budget, or go on where it was stopped. Weights go to runs/<study>/.
+    """Trim `source` to the budget, or go on where it was stopped.
+
+    Weights go into a folder of the study's name beside the database.
 
     Raises:
         BudgetError: the budget cannot be reached by cutting widths; the message says what can.
@@ -105,12 +107,12 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     """
     name = name or settings.study_name
     require_sound(settings)
-    record = begun(store, name, _recorded(settings), free=())
+    record = begun(store, name, _recorded(settings))
     source = _seed(source, settings)
     latency_ms = Milliseconds(latency)
     strategy = NetAdapt(source.architecture, _strategy_settings(settings), latency_ms, latency.target)
     load_data(settings.data, resolution=settings.resolution)
-    folder = RUNS / name
+    folder = store.weights_folder(name)
     if record is None:
         if source.network is not None:
             about = {"architecture": source.architecture.to_json(), "data": settings.data}
@@ -159,7 +161,9 @@ def result(store: Store, name: str, strategy: NetAdapt) -> AdaptResult:
     number = path[-1].number if last is None else last.number
     holder = path[-1].holder if last is None else last.number
     ids = {stored.trial.number: stored.id for stored in trials}
-    return AdaptResult(name, store.study_summary(name), path, ids, trials[number], trial_weights(RUNS / name, holder))
+    return AdaptResult(
+        name, store.study_summary(name), path, ids, trials[number], trial_weights(store.weights_folder(name), holder)
+    )
 
 
 def _recorded(settings: AdaptSettings) -> dict[str, Any]:
@@ -252,13 +256,13 @@ def _evaluator(settings: AdaptSettings, source: Source, folder: Path, threads: i
     )
 
 
-def trial_source(stored: StoredTrial) -> Source:
+def trial_source(stored: StoredTrial, store: Store) -> Source:
     """A trial of ours with the weights that its study kept.
 
     Raises:
         NasError: they are not there (any more), or those of another network.
     """
-    path = trial_weights(RUNS / stored.study, stored.trial.number)
+    path = trial_weights(store.weights_folder(stored.study), stored.trial.number)
     if not path.exists():
         raise NasError(f"trial:{stored.id} has no weights: {path} is not there; trials that did not win lose theirs")
     architecture, network = read_network(path)

@@ -1,38 +1,37 @@
-"""What every study-driven command does: names and settings of a study, and latencies that are estimated once."""
+"""What all that runs as a study shares: its name, its settings when it goes on, and latencies estimated once."""
 
 import re
-from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from nas.architecture import Architecture
 from nas.errors import StudyError
 from nas.latency.model import LatencyModel
 from nas.store.store import Store, StudyRecord
 
-RUNS: Final = Path("runs")
-"""Weights of a study's trials go into its folder there."""
-
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-def begun(
-    store: Store, name: str, settings: Mapping[str, Any], free: Collection[str] = ("trials",)
-) -> StudyRecord | None:
-    """The study's record if it was begun before, with these settings but for the `free` ones.
+def require_name(name: str) -> None:
+    """Raise a StudyError unless a folder can have this name, too."""
+    if not _NAME.fullmatch(name):
+        raise StudyError(f"{name!r} cannot name a study; expected letters, digits, '.', '_' and '-'")
+
+
+def begun(store: Store, name: str, settings: Mapping[str, Any]) -> StudyRecord | None:
+    """The study's record if it was begun before, with these settings.
 
     Raises:
         StudyError: it was begun with other settings or another latency table, or its name is no name of a folder.
     """
-    if not _NAME.fullmatch(name):
-        raise StudyError(f"{name!r} cannot name a study; expected letters, digits, '.', '_' and '-'")
+    require_name(name)
     record = store.study(name)
     if record is not None:
-        _require_same(record, settings, free)
+        _require_same(record, settings)
     return record
 
 
-def _require_same(record: StudyRecord, wanted: Mapping[str, Any], free: Collection[str]) -> None:
+def _require_same(record: StudyRecord, wanted: Mapping[str, Any]) -> None:
     recorded = dict(record.settings)
     if recorded.get("latency_version") != wanted.get("latency_version"):
         raise StudyError(
@@ -40,7 +39,7 @@ def _require_same(record: StudyRecord, wanted: Mapping[str, Any], free: Collecti
             f"({recorded.get('latency_version')}, now {wanted.get('latency_version')}); begin a new study with "
             f"--study NAME"
         )
-    for key in sorted((recorded.keys() | wanted.keys()) - set(free)):
+    for key in sorted(recorded.keys() | wanted.keys()):
         if recorded.get(key) != wanted.get(key):
             raise StudyError(
                 f"study {record.name!r} was begun with {key}={recorded.get(key)!r}, not {wanted.get(key)!r}; "

@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from nas.begun import RUNS, Milliseconds, begun
-from nas.errors import NasError
+from nas import forking
+from nas.begun import Milliseconds, require_name
+from nas.errors import NasError, StudyError
 from nas.evaluators.proxy import ProxyEvaluator
 from nas.executors.local import LocalExecutor
+from nas.forking import basis, fidelity, fork_names, require_unchanged
 from nas.latency.model import LatencyModel
 from nas.reward import make_reward
 from nas.space import SearchSpace, load_space
-from nas.store.store import Store, StoredTrial, StudyRecord
+from nas.store.store import Predictor, Store, StoredTrial, StudyRecord
 from nas.strategies.problem import Problem
 from nas.strategies.registry import make_strategy
-from nas.study import Listener, Study, Target
+from nas.study import Listener, Study, Target, software_versions
 from nas.training.data import describe_data, load_data
 from nas.training.loop import Recipe
 from nas.trial import TrialState
@@ -102,12 +104,16 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     workers: int = 1,
     threads: int = 1,
     name: str | None = None,
+    reuse: bool = True,
+    fork: bool = False,
 ) -> SearchResult:
     """Run the search, or go on with it where it stopped.
 
+    With `reuse`, a network that any study of the store has trained in the same way is not trained again. With
+    `fork`, a study whose space, latency table or nas has changed goes on as a new one that starts from its trials.
     `latency` is the model of `settings.target`. `workers` processes train at once, each with `threads` threads:
-    for networks and images as small as these, more workers use the cores better than more threads do. Weights go to
-    runs/<study>/.
+    for networks and images as small as these, more workers use the cores better than more threads do. Weights go into
+    a folder of the study's name beside the database.
 
     Raises:
         BudgetError: no network of the space meets the budget.
@@ -115,13 +121,18 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         LatencyError: a confidence that is no share above 0 and below 1.
         NasError: wrong settings, data that cannot be had, a full disk.
     """
-    name = name or settings.study_name
-    record = begun(store, name, asdict(settings))
+    name, rests_on = name or settings.study_name, basis(settings.space, settings.latency_version)
+    name, old = fork_names(store, name, rests_on) if fork else (name, name)
+    record = _begun(store, name, settings)
     space = load_space(settings.space).with_num_classes(describe_data(settings.data).num_classes)
     target = Target(latency.target, latency.version, Milliseconds(latency))
-    strategy = make_strategy(
-        settings.strategy, _problem(settings, space, latency), seed=settings.seed, trials=_planned(record, settings)
-    )
+    problem = _problem(settings, space, latency)
+    strategy = make_strategy(settings.strategy, problem, seed=settings.seed, trials=_planned(record, settings))
+    same = fidelity(settings.data, settings.evaluator, asdict(settings.proxy), software_versions())
+    load_data(settings.data, resolution=settings.proxy.resolution)  # a download or a broken folder shows before work
+    if record is None:
+        begin = _Beginning(settings, rests_on, same)
+        record = begin.fork(store, old, name, problem, target) if fork else begin.anew(store, name)
     study = Study(
         name,
         store=store,
@@ -130,13 +141,41 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         trials=settings.trials,
         seed=settings.seed,
         listener=listener,
+        fidelity=same if reuse and record.fidelity == same else None,
+        inherited=record.inherited,
     )
-    load_data(settings.data, resolution=settings.proxy.resolution)  # a download or a broken folder shows before work
-    if record is None:
-        store.create_study(name, asdict(settings))
     with study:
-        LocalExecutor(workers).run(study, _evaluator(settings, RUNS / name, threads))
+        LocalExecutor(workers).run(study, _evaluator(settings, store.weights_folder(name), threads))
     return result(store, name, settings.budget_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What a new study records of itself."""
+
+    settings: SearchSettings
+    basis: Mapping[str, str]
+    fidelity: str
+
+    def anew(self, store: Store, name: str) -> StudyRecord:
+        return store.create_study(name, asdict(self.settings), self.fidelity, basis=self.basis)
+
+    def fork(self, store: Store, old: str, name: str, problem: Problem, target: Target) -> StudyRecord:
+        """Raises StudyError if the old study had other settings."""
+        origin = store.study(old)
+        assert origin is not None, "fork_names has seen it"
+        _require_same(origin, self.settings)
+        return forking.fork(
+            store,
+            old,
+            name,
+            asdict(self.settings),
+            basis=self.basis,
+            fidelity=self.fidelity,
+            problem=problem,
+            predictor=Predictor(target.name, target.version),
+            latency_ms=target.latency_ms,
+        )
 
 
 def result(store: Store, name: str, budget_ms: float) -> SearchResult:
@@ -165,9 +204,33 @@ def _problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel
     )
 
 
+def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | None:
+    """The study's record if it was begun before, with these settings.
+
+    Raises:
+        StudyError: it was begun with other settings or another latency table, or its name is no name of a folder.
+    """
+    require_name(name)
+    record = store.study(name)
+    if record is not None:
+        require_unchanged(record, basis(settings.space, settings.latency_version))
+        _require_same(record, settings)
+    return record
+
+
 def _planned(record: StudyRecord | None, settings: SearchSettings) -> int:
     """Number of trials the study was begun with, by which its strategy is sized."""
     return settings.trials if record is None else int(record.settings["trials"])
+
+
+def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
+    begun, wanted = dict(record.settings), asdict(settings)
+    for key in sorted((begun.keys() | wanted.keys()) - {"trials", "latency_version"}):
+        if begun.get(key) != wanted.get(key):
+            raise StudyError(
+                f"study {record.name!r} was begun with {key}={begun.get(key)!r}, not {wanted.get(key)!r}; "
+                f"give the same options to go on with it, or another --study NAME"
+            )
 
 
 def _evaluator(settings: SearchSettings, folder: Path, threads: int) -> ProxyEvaluator:

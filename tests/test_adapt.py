@@ -211,7 +211,7 @@ def test_a_study_that_was_stopped_within_an_iteration_goes_on_to_the_same_networ
         base = max((step for step in whole.path if step.number < stored.trial.number), key=lambda step: step.number)
         assert metrics["latency_change_ms"] == pytest.approx(stored.latency_ms - base.latency_ms)
         assert metrics["accuracy_change"] == pytest.approx(stored.trial.accuracy - base.accuracy)
-    kept = {path.name for path in (tmp_path / "runs" / "a").iterdir()}
+    kept = {path.name for path in (tmp_path / "a").iterdir()}
     held = {step.holder for step in whole.path} | {whole.final.trial.number}
     assert kept == {"seed.safetensors", *(f"trial-{number}.safetensors" for number in held)}
 

@@ -36,7 +36,9 @@ LAYERS = {
     "training": 4,
     "begun": 5,
     "evaluators": 5,
+    "exchange": 5,
     "export": 5,
+    "forking": 5,
     "report": 5,
     "study": 5,
     "sources": 5,
@@ -51,12 +53,14 @@ HOMES = {
     "torchvision": ("training.cifar10", "sources"),
     "onnx": ("latency.graph", "latency.qdq"),
     "onnxruntime": ("latency.measure", "latency.board_runner", "export"),
-    "optuna": ("strategies.optuna",),
+    "optuna": ("strategies.optuna", "exchange.optuna"),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
     "sklearn": ("training.data",),
     "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score"),
     "matplotlib": ("report", "latency.validation", "latency.steps_plot"),
+    "moocore": ("pareto",),
+    "pyarrow": ("exchange.table",),
 }
 
 

@@ -108,7 +108,7 @@ def _source(text: str, store: "Store") -> "Source":
     from nas.adapt import trial_source  # noqa: PLC0415
     from nas.sources import load_source  # noqa: PLC0415
 
-    return trial_source(stored_trial(text, store)) if text.startswith("trial:") else load_source(text)
+    return trial_source(stored_trial(text, store), store) if text.startswith("trial:") else load_source(text)
 
 
 def _cores() -> int:

@@ -15,6 +15,7 @@ class _Lines:
 
     def __init__(self, budget_ms: float) -> None:
         self._budget_ms = budget_ms
+        self._ids: dict[int, int] = {}  # of trials, by number
         self._running: set[int] = set()
         self._ended = 0
 
@@ -31,6 +32,7 @@ class _Lines:
     def ended(self, entry: Entry) -> None:
         """A trial ended; those of an earlier run are counted alone."""
         self._ended += 1
+        self._ids[entry.trial.number] = entry.id
         if entry.id not in self._running:
             return
         outcome = entry.trial.outcome
@@ -38,7 +40,8 @@ class _Lines:
         what = outcome.error if outcome and outcome.error else f"accuracy {metrics.get('accuracy', 0):.2%}"
         if "accuracy_change" in metrics:
             what += f" ({metrics['accuracy_change']:+.2%} for {metrics['latency_change_ms']:+.3f} ms)"
-        parent = "" if entry.trial.proposal.parent is None else f", from trial {entry.trial.proposal.parent}"
+        number = entry.trial.proposal.parent
+        parent = "" if number is None else f" from trial:{self._ids[number]}"
         _say(
             f"trial:{entry.id} {entry.trial.proposal.epochs} epochs{parent}: {what}, {entry.latency_ms:.2f} ms of "
             f"{self._budget_ms:g} ms; {self._ended} trials"

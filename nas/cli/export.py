@@ -70,7 +70,7 @@ def _trained(arch: str, data: str | None, resolution: int | None, untrained: boo
         with Store.open(store_url) as store:
             stored = stored_trial(arch, store)
             study = store.study(stored.study)
-        source = trial_source(stored)
+            source = trial_source(stored, store)
         settings = study.settings if study else {}
         data = data or settings.get("data")
         resolution = resolution or settings.get("resolution") or settings.get("proxy", {}).get("resolution")
