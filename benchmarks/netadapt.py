@@ -68,14 +68,15 @@ class Setting:
     shares: tuple[float, ...]
     seeds: tuple[int, ...]
     seed_epochs: int
+    seed_lr: float
     epochs: int
     images: int
     val_images: int
     final_epochs: int
 
 
-FULL = Setting("cifar10", 64, "host", (0.7, 0.5, 0.35), (0, 1), 6, 2, 1600, 1000, 10)
-SMALLEST = Setting("digits", 16, "pixel", (0.7,), (0,), 6, 2, 160, 150, 4)
+FULL = Setting("cifar10", 64, "host", (0.7, 0.5, 0.35), (0, 1), 6, 0.02, 2, 1600, 1000, 10)
+SMALLEST = Setting("digits", 16, "pixel", (0.7,), (0,), 16, 0.1, 2, 160, 150, 4)
 
 
 class Bench:
@@ -98,16 +99,17 @@ class Bench:
         if not path.exists():
             source = for_classes(self.source, describe_data(self.setting.data).num_classes)
             assert source.network is not None
-            self.fine_tune(source.network, self.setting.seed_epochs * len(self.data.train), seed=0)
+            images = self.setting.seed_epochs * len(self.data.train)
+            self.fine_tune(source.network, images, seed=0, lr=self.setting.seed_lr)
             save_weights(path, source.network, {"architecture": source.architecture.to_json()})
         return path
 
-    def fine_tune(self, network: Network, images: int, seed: int) -> None:
+    def fine_tune(self, network: Network, images: int, seed: int, lr: float = 0.02) -> None:
         """The recipe of all, on so many images: whole epochs, the last one on a part."""
         whole, rest = divmod(images, len(self.data.train))
         for epochs, data in ((whole, self.data), (1, self.data.limited(train_images=max(rest, 64)))):
             if epochs and (data is self.data or rest >= 64):
-                recipe = Recipe(epochs, self.setting.resolution, batch_size=64, lr=0.02, weight_decay=5e-4, seed=seed)
+                recipe = Recipe(epochs, self.setting.resolution, batch_size=64, lr=lr, weight_decay=5e-4, seed=seed)
                 outcome = train(network, data, recipe, lambda epoch, metrics: False)
                 assert outcome.error is None, outcome.error
 
