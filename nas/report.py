@@ -25,9 +25,10 @@ def plot_front(
     done = [trial for trial in trials if trial.trial.accuracy is not None and trial.latency_ms is not None]
     if not done:
         raise NasError("no finished trial to draw")
+    judged = "predicted" if all(trial.predicted for trial in done) else "trained"
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    _points(axes, done, color=_DOT, s=18, label=f"{len(done)} trained networks")
+    _points(axes, done, color=_DOT, s=18, label=f"{len(done)} {judged} networks")
     _points(axes, front, color=_FRONT, s=34, zorder=3, label="Pareto front")
     axes.step(
         [t.latency_ms or 0.0 for t in front], [_percent(t) for t in front], where="post", color=_FRONT, linewidth=1.2
@@ -37,7 +38,8 @@ def plot_front(
     if budget_ms is not None:
         axes.axvline(budget_ms, color=_BUDGET, linewidth=1.2, linestyle="--", label=f"budget {budget_ms:g} ms")
     axes.set_xlabel(f"predicted latency on {done[0].target}, ms")
-    axes.set_ylabel("accuracy on held-out images, %")
+    what = "predicted accuracy" if judged == "predicted" else "accuracy on held-out images"
+    axes.set_ylabel(f"{what}, %")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.08)
@@ -54,7 +56,7 @@ def _points(axes: Any, trials: Sequence[StoredTrial], **style: Any) -> None:
 
 def _label_best(axes: Any, best: StoredTrial) -> None:
     axes.annotate(
-        f"trial:{best.id}  {best.trial.accuracy:.2%}",
+        f"trial:{best.id}  {best.trial.accuracy:.2%}{' predicted' if best.predicted else ''}",
         (best.latency_ms, _percent(best)),
         xytext=(-6, 6),
         textcoords="offset points",

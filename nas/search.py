@@ -8,20 +8,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from nas.accuracy.model import load_accuracy_model
+from nas.accuracy.predictor import load_predictor
 from nas.architecture import Architecture
+from nas.batch import compile_space
 from nas.errors import NasError, StudyError
-from nas.evaluators.proxy import ProxyEvaluator
+from nas.evaluators.predictor import PredictorEvaluator
+from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
-from nas.latency.model import LatencyModel
+from nas.latency.model import LatencyModel, OpSumModel
 from nas.reward import make_reward
 from nas.space import SearchSpace, load_space
 from nas.store.store import Store, StoredTrial, StudyRecord
 from nas.strategies.problem import Problem
+from nas.strategies.ranking import Oracle, Ranking, has_one_genotype_each
 from nas.strategies.registry import make_strategy
 from nas.study import Listener, Study, Target
 from nas.training.data import describe_data, load_data
-from nas.training.loop import Recipe
-from nas.trial import TrialState
+from nas.trial import Evaluator, Executor, Strategy, TrialState
 
 RUNS = Path("runs")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -42,6 +48,36 @@ _PROXIES = {
     "digits": ProxyTraining(resolution=32, epochs=4, train_images=None, val_images=None),
     "imagefolder": ProxyTraining(resolution=128, epochs=3, train_images=4000, val_images=2000),
 }
+
+
+EVALUATORS = ("predictor", "proxy")
+DEFAULT_SPACE = {"predictor": "mnasnet_imagenet", "proxy": "mobilenet_v3"}
+RANKING = "ranking"
+DEFAULT_TRIALS = {"predictor": 3000, "proxy": 16}
+_TOP = 10
+_NOT_IN_NAME = ("trials", "latency_version", "accuracy_version")
+
+
+def choose_evaluator(asked: str | None, data: str | None) -> str:
+    """How networks are judged: with data by training on it, without by an accuracy model, unless `asked` otherwise.
+
+    Raises:
+        NasError: what is asked does not go with the data.
+    """
+    evaluator = asked or ("predictor" if data is None else "proxy")
+    if evaluator not in EVALUATORS:
+        raise NasError(f"unknown evaluator {evaluator!r}; expected one of {', '.join(EVALUATORS)}")
+    if evaluator == "predictor" and data is not None:
+        raise NasError("the predictor trains on nothing; expected either --data or --evaluator predictor")
+    if evaluator == "proxy" and data is None:
+        raise NasError("the proxy evaluator trains its networks; expected --data cifar10, digits or imagefolder:DIR")
+    return evaluator
+
+
+def default_strategy(evaluator: str, space: str) -> str:
+    """`ranking` for the predictor, where its space has one genotype for each network; else `evolution`."""
+    ranked = evaluator == "predictor" and has_one_genotype_each(load_space(space))
+    return RANKING if ranked else "evolution"
 
 
 def proxy_training(
@@ -65,12 +101,13 @@ class SearchSettings:
     """
 
     budget_ms: float
-    proxy: ProxyTraining
+    proxy: ProxyTraining | None  # None: nothing is trained
     target: str
     latency_version: str
     space: str = "mobilenet_v3"
-    data: str = "cifar10"
+    data: str | None = "cifar10"  # None: nothing is trained
     evaluator: str = "proxy"
+    accuracy_version: str | None = None  # of the accuracy model of the `predictor`
     strategy: str = "evolution"
     reward: str = "hard"
     seed: int = 0
@@ -83,19 +120,21 @@ class SearchSettings:
     @property
     def study_name(self) -> str:
         """A name that the same settings always give: readable, then a digest of all of them."""
-        deciding = {key: value for key, value in asdict(self).items() if key not in ("trials", "latency_version")}
+        deciding = {key: value for key, value in asdict(self).items() if key not in _NOT_IN_NAME}
         digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:6]
-        return f"{self.target}-{self.budget_ms:g}ms-{self.data.partition(':')[0]}-{digest}"
+        judged_on = (self.data or self.evaluator).partition(":")[0]
+        return f"{self.target}-{self.budget_ms:g}ms-{judged_on}-{digest}"
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found; `best` and `front` are within the budget."""
+    """What a search found; all of it is within the budget."""
 
     study: str
     counts: Mapping[TrialState, int]
     best: StoredTrial | None
     front: list[StoredTrial]
+    top: list[StoredTrial]  # the ten most accurate
 
 
 def search(  # noqa: PLR0913 - settings, and where and how they run
@@ -122,11 +161,10 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     """
     name = name or settings.study_name
     record = _begun(store, name, settings)
-    space = load_space(settings.space).with_num_classes(describe_data(settings.data).num_classes)
+    space = load_space(settings.space).with_num_classes(num_classes(settings.data))
     target = Target(latency.target, latency.version, _Milliseconds(latency))
-    strategy = make_strategy(
-        settings.strategy, _problem(settings, space, latency), seed=settings.seed, trials=_planned(record, settings)
-    )
+    problem = _problem(settings, space, latency)
+    strategy = _strategy(settings, problem, latency, _planned(record, settings))
     study = Study(
         name,
         store=store,
@@ -135,19 +173,50 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         trials=settings.trials,
         seed=settings.seed,
         listener=listener,
+        judged_by=_judged_by(settings),
     )
-    load_data(settings.data, resolution=settings.proxy.resolution)  # a download or a broken folder shows before work
+    evaluator = _evaluator(settings, RUNS / name, threads)
+    executor: Executor = InlineExecutor() if settings.data is None else LocalExecutor(workers)
     if record is None:
         store.create_study(name, asdict(settings))
     with study:
-        LocalExecutor(workers).run(study, _evaluator(settings, RUNS / name, threads))
+        executor.run(study, evaluator)
     return result(store, name, settings.budget_ms)
 
 
 def result(store: Store, name: str, budget_ms: float) -> SearchResult:
     """What the recorded trials of a study say, within the budget."""
     front = store.front([name], max_latency_ms=budget_ms)
-    return SearchResult(name, store.study_summary(name), front[-1] if front else None, front)
+    best, top = front[-1] if front else None, _most_accurate(store, name, budget_ms)
+    return SearchResult(name, store.study_summary(name), best, front, top)
+
+
+def _most_accurate(store: Store, name: str, budget_ms: float) -> list[StoredTrial]:
+    """The `_TOP` best complete trials within the budget, of equal ones the faster first."""
+    fit = [t for t in store.trials(name, states=[TrialState.COMPLETE]) if (t.latency_ms or 0.0) <= budget_ms]
+    return sorted(fit, key=lambda t: (-(t.trial.accuracy or 0.0), t.latency_ms or 0.0))[:_TOP]
+
+
+def _strategy(settings: SearchSettings, problem: Problem, latency: LatencyModel, trials: int) -> Strategy:
+    """The strategy of that name; `ranking` needs both models as tables.
+
+    Raises:
+        NasError: an unknown name, or `ranking` where accuracies or latencies cannot be asked of many at once.
+        BudgetError: no network of the space meets the budget.
+    """
+    if settings.strategy != RANKING:
+        return make_strategy(settings.strategy, problem, seed=settings.seed, trials=trials)
+    if settings.data is not None:
+        raise NasError("the strategy ranking asks an accuracy model of many networks; expected no --data")
+    if not isinstance(latency, OpSumModel):
+        raise NasError(f"{latency.target} is no sum over ops; expected another strategy than ranking")
+    problem.require_reachable()
+    predictor, compiled = load_predictor(settings.space), compile_space(problem.space, latency)
+    fastest = problem.smallest()
+    # with a confidence the limit holds for the end of the interval, which grows with the estimate
+    ratio = fastest.latency_ms / float(compiled.estimate(np.array([fastest.genotype]))[0])
+    oracle = Oracle(lambda many: predictor.predict(many).accuracy, lambda many: compiled.estimate(many) * ratio)
+    return Ranking(problem, oracle, seed=settings.seed, trials=trials)
 
 
 class _Milliseconds:
@@ -217,8 +286,36 @@ def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
             )
 
 
-def _evaluator(settings: SearchSettings, folder: Path, threads: int) -> ProxyEvaluator:
+def num_classes(data: str | None) -> int:
+    """Classes that the networks of a search tell apart; without data those of ImageNet."""
+    return 1000 if data is None else describe_data(data).num_classes
+
+
+def accuracy_version(space: str, data: str | None) -> str | None:
+    """The version of the space's accuracy model, if networks are judged by it.
+
+    Raises:
+        AccuracyError: the space has no model.
+    """
+    return None if data is not None else load_accuracy_model(space).version
+
+
+def _judged_by(settings: SearchSettings) -> dict[str, str]:
+    """What every trial of the study says of its accuracy."""
+    model = {} if settings.accuracy_version is None else {"accuracy_model": settings.accuracy_version}
+    return {"evaluator": settings.evaluator, **model}
+
+
+def _evaluator(settings: SearchSettings, folder: Path, threads: int) -> Evaluator:
+    """The evaluator, when all that it needs is there: a download or a broken folder shows before work."""
+    if settings.data is None:
+        return PredictorEvaluator(load_predictor(settings.space))
+    from nas.evaluators.proxy import ProxyEvaluator  # noqa: PLC0415 - torch
+    from nas.training.loop import Recipe  # noqa: PLC0415
+
     proxy = settings.proxy
+    assert proxy is not None
+    load_data(settings.data, resolution=proxy.resolution)
     return ProxyEvaluator(
         data=settings.data,
         recipe=Recipe(epochs=proxy.epochs, resolution=proxy.resolution),

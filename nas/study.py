@@ -69,14 +69,24 @@ class Study:
     """
 
     def __init__(  # noqa: PLR0913 - what a study joins
-        self, name: str, *, store: Store, strategy: Strategy, target: Target, trials: int, seed: int, listener: Listener
+        self,
+        name: str,
+        *,
+        store: Store,
+        strategy: Strategy,
+        target: Target,
+        trials: int,
+        seed: int,
+        listener: Listener,
+        judged_by: Mapping[str, str] | None = None,
     ) -> None:
+        """`judged_by` names the evaluator and what it depends on; it is recorded with the versions of each trial."""
         self.name = name
         self._store, self._strategy, self._target = store, strategy, target
         self._trials, self._seed, self._listener = trials, seed, listener
         self._owner = this_process()
         self._last_beat = time.monotonic()
-        self._versions = software_versions()
+        self._versions = {**software_versions(), **(judged_by or {})}
         self._asked = 0
         self._told = 0
         self._waiting: deque[Trial] = deque()

@@ -29,6 +29,7 @@ LAYERS = {
     "latency": 3,
     "network": 3,
     "space": 3,
+    "accuracy": 4,
     "batch": 4,
     "executors": 4,
     "store": 4,
@@ -51,7 +52,7 @@ HOMES = {
     "sqlalchemy": ("store",),
     "alembic": ("store",),
     "sklearn": ("training.data",),
-    "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score"),
+    "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score", "accuracy.score"),
     "matplotlib": ("report", "latency.validation"),
 }
 

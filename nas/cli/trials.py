@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from nas.cli.options import json_option, store_option, stored_trial
-from nas.cli.records import COLUMNS, trial_record
+from nas.cli.records import COLUMNS, accuracy_text, trial_record
 from nas.store.records import StoredTrial
 
 
@@ -66,13 +66,12 @@ def show(trial: str, store_url: str, as_json: bool) -> None:
 
 
 def _row(stored: StoredTrial) -> list[object]:
-    accuracy = stored.trial.accuracy
     return [
         f"trial:{stored.id}",
         stored.study,
         stored.trial.number,
         stored.trial.state.value,
-        None if accuracy is None else f"{accuracy:.2%}",
+        f"{accuracy_text(stored)}{' predicted' if stored.predicted else ''}",
         None if stored.latency_ms is None else f"{stored.latency_ms:.1f}",
         f"{stored.macs / 1e6:.0f}",
         f"{stored.params / 1e6:.2f}",

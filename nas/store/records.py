@@ -45,3 +45,13 @@ class StoredTrial:
     lost: int  # how often its worker vanished
     id: int  # unique over all studies of the database
     latency_version: str | None = None  # of the latency model
+
+    @property
+    def evaluator(self) -> str:
+        """What judged the network; databases from before there were several say nothing, and mean the proxy."""
+        return self.versions.get("evaluator", "proxy")
+
+    @property
+    def predicted(self) -> bool:
+        """Whether the accuracy is a prediction: nothing was trained."""
+        return self.evaluator == "predictor"
