@@ -296,8 +296,12 @@ def accuracy_version(space: str, data: str | None) -> str | None:
 
     Raises:
         AccuracyError: the space has no model.
+        SpaceError: no such space.
     """
-    return None if data is not None else load_accuracy_model(space).version
+    if data is not None:
+        return None
+    load_space(space)
+    return load_accuracy_model(space).version
 
 
 def _judged_by(settings: SearchSettings) -> dict[str, str]:

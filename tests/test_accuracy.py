@@ -248,7 +248,7 @@ def test_a_damaged_model_is_one_line(tmp_path):
 
 def test_a_space_without_a_model_says_what_to_do():
     with pytest.raises(
-        AccuracyError, match="mobilenet_v3 has no accuracy model .* expected --data .* mnasnet_imagenet"
+        AccuracyError, match=r"mobilenet_v3 has no accuracy model .* expected --data .* mnasnet_imagenet"
     ):
         load_accuracy_model("mobilenet_v3")
 

@@ -14,8 +14,8 @@ import pytest
 from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, PoolBlock, SepConvBlock
 from nas.errors import LatencyError, MissingOpError
 from nas.latency.graph import network_graph, op_graph
-from nas.latency.host import host_dir
-from nas.latency.measure import Effort, fill_host_table, open_bench, validate_host
+from nas.latency.host import FLOAT, HostSetup
+from nas.latency.measure import Effort, fill_host_table, measure_layers, open_bench, validate_host
 from nas.latency.table import as_deployed, read_table
 from nas.latency.targets import list_targets, load_target
 from nas.layers import Layer, lower
@@ -76,7 +76,7 @@ def test_a_fill_measures_every_op_once_and_the_next_one_nothing(cache):
     steps = steps_of_a_fill()
     total = len(wanted) + len(NETWORKS)
     assert steps == [(done, total) for done in range(1, total + 1)]
-    assert read_table(host_dir() / "table.csv").rows.keys() == wanted
+    assert read_table(FLOAT.folder / "table.csv").rows.keys() == wanted
     version = load_target("host").version
     assert steps_of_a_fill() == []
     assert load_target("host").version == version
@@ -110,7 +110,7 @@ def test_a_killed_fill_goes_on_where_it_stopped(cache):
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False)
     assert killed.returncode == -9
-    table = host_dir() / "table.csv"
+    table = FLOAT.folder / "table.csv"
     kept = read_table(table).rows
     assert len(kept) == 5
     with table.open("ab") as file:
@@ -134,17 +134,17 @@ def test_two_fills_at_once_measure_no_op_twice(cache):
     with ThreadPoolExecutor() as pool:
         counts = [len(steps) for steps in pool.map(steps_of_a_fill, [NETWORKS, NETWORKS])]
     assert sorted(counts)[0] == 0
-    read_table(host_dir() / "table.csv")  # which refuses an op listed twice
+    read_table(FLOAT.folder / "table.csv")  # which refuses an op listed twice
 
 
 def test_too_few_networks_are_refused_before_anything_is_measured(cache):
     with pytest.raises(LatencyError, match="3 networks cannot support an interval of 90%; expected 9 or more"):
         steps_of_a_fill(NETWORKS[:3])
-    assert not read_table(host_dir() / "table.csv").rows
+    assert not read_table(FLOAT.folder / "table.csv").rows
 
 
 def test_a_corrupt_cache_is_refused_with_file_and_line(measured):
-    with (host_dir() / "table.csv").open("a") as file:
+    with (FLOAT.folder / "table.csv").open("a") as file:
         file.write("conv,eight,8,4,1,1,none,1,0\n")
     with pytest.raises(LatencyError, match=r"table\.csv:\d+: in_channels 'eight'; expected a whole number"):
         fill_host_table(LAYERS, architectures=NETWORKS, effort=EFFORT)
@@ -202,6 +202,28 @@ def test_a_validation_measures_what_the_table_was_not_fitted_on(measured):
     assert not load_target("host").estimate(fresh[0]).interpolated
 
 
+def test_ops_that_the_table_lacks_are_measured_alone_and_once(measured):
+    wide, steps = network(128), []
+    table = FLOAT.folder / "table.csv"
+    kept = read_table(table).rows
+    model = measure_layers("host", lower(wide), effort=EFFORT, progress=lambda *step: steps.append(step))
+    assert model.estimate(wide).ms > 0
+    rows = read_table(table).rows
+    added = rows.keys() - kept.keys()
+    assert steps == [(done, len(added)) for done in range(1, len(added) + 1)]
+    assert added <= {as_deployed(layer) for layer in lower(wide)}
+    assert {layer: rows[layer] for layer in kept} == kept
+    assert measure_layers("host", lower(wide), effort=EFFORT).version == model.version
+
+
+@pytest.mark.parametrize(
+    ("target", "error"), [("pixel", "cannot be measured from here"), ("host", "nas latency measure")]
+)
+def test_ops_of_a_target_that_is_not_measured_here_are_refused(cache, target, error):
+    with pytest.raises(LatencyError, match=error):
+        measure_layers(target, [])
+
+
 def test_a_validation_without_a_table_says_what_to_do(cache):
     with pytest.raises(LatencyError, match="host has not been measured yet; run: nas latency measure"):
         validate_host(NETWORKS, effort=EFFORT)
@@ -210,7 +232,7 @@ def test_a_validation_without_a_table_says_what_to_do(cache):
 def test_another_number_of_threads_is_another_target(measured):
     with pytest.raises(LatencyError, match=r"host-2t has not been measured yet; .*--threads 2"):
         load_target("host-2t")
-    fill_host_table([], architectures=NETWORKS, threads=2, effort=EFFORT)
+    fill_host_table([], architectures=NETWORKS, setup=HostSetup(2), effort=EFFORT)
     assert load_target("host-2t").target == "host-2t"
     assert [device.target for device in list_targets()][-2:] == ["host", "host-2t"]
     with pytest.raises(MissingOpError, match=r"measure: nas latency measure --target host --threads 2 ARCH"):

@@ -46,14 +46,14 @@ LAYERS = {
 HOMES = {
     "torch": ("network", "training", "evaluators", "strategies.controller"),
     "torchvision": ("training.cifar10",),
-    "onnx": ("latency.graph",),
+    "onnx": ("latency.graph", "latency.qdq"),
     "onnxruntime": ("latency.measure", "latency.board_runner"),
     "optuna": ("strategies.optuna",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
     "sklearn": ("training.data",),
     "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score", "accuracy.score"),
-    "matplotlib": ("report", "latency.validation"),
+    "matplotlib": ("report", "latency.validation", "latency.steps_plot"),
 }
 
 

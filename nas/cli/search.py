@@ -75,6 +75,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.space import load_space  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
+    if data is None and (proxy_resolution or proxy_epochs or proxy_images):
+        raise NasError("--proxy-resolution, --proxy-epochs and --proxy-images say how to train; expected --data, too")
     evaluator = main_job.choose_evaluator(evaluator, data)
     space, trials = space or main_job.DEFAULT_SPACE[evaluator], trials or main_job.DEFAULT_TRIALS[evaluator]
     accuracy_version = main_job.accuracy_version(space, data)
@@ -115,7 +117,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         latency = latency.with_coverage(confidence)
     verified = verify_best(found, latency) if verify else None
     if as_json:
-        tables.print_json(result_record(found) | ({"verified": verified} if verify else {}))
+        record = result_record(found, _interpolated(found, latency))
+        tables.print_json(record | ({"verified": verified} if verify else {}))
     else:
         print_result(found, settings, latency)
         if verified:
@@ -129,15 +132,23 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def result_record(found: "SearchResult") -> dict[str, Any]:
+def result_record(found: "SearchResult", interpolated: int | None) -> dict[str, Any]:
     """What `nas search --json` prints; documented in docs/json.md."""
     return {
         "study": found.study,
         "trials": {state.value: count for state, count in found.counts.items()},
         "best": trial_record(found.best) if found.best else None,
         "front": [trial_record(stored) for stored in found.front],
+        "interpolated": interpolated,
         "top": [trial_record(stored) for stored in found.top],
     }
+
+
+def _interpolated(found: "SearchResult", latency: "LatencyModel") -> int | None:
+    """How many ops of the best network stand on similar ones; None if there is no best one."""
+    if found.best is None:
+        return None
+    return len(latency.estimate(found.best.trial.proposal.architecture).interpolated)
 
 
 def require_measurable(target: str) -> None:
@@ -146,24 +157,24 @@ def require_measurable(target: str) -> None:
     Raises:
         LatencyError: an unknown target, or one other than this machine.
     """
-    from nas.latency.host import HOST, host_threads  # noqa: PLC0415
+    from nas.latency.host import HOST, host_setup  # noqa: PLC0415
     from nas.latency.targets import load_target  # noqa: PLC0415
 
-    if not host_threads(target):
+    if not host_setup(target):
         name = load_target(target).target  # an unknown one is another mistake
         raise LatencyError(f"--verify: {name} cannot be measured from here; only --target {HOST} can")
 
 
 def verify_best(found: "SearchResult", latency: "LatencyModel") -> dict[str, Any] | None:
     """The best network measured whole on this machine, beside what was predicted; None if there is no best one."""
-    from nas.latency.host import host_threads  # noqa: PLC0415
+    from nas.latency.host import FLOAT, host_setup  # noqa: PLC0415
     from nas.latency.measure import measure_network  # noqa: PLC0415 - onnxruntime
 
     if found.best is None:
         return None
     architecture = found.best.trial.proposal.architecture
     predicted = latency.estimate(architecture)
-    measured_ms = measure_network(architecture, threads=host_threads(latency.target) or 1)
+    measured_ms = measure_network(architecture, host_setup(latency.target) or FLOAT)
     return {
         "trial": found.best.id,
         "architecture": architecture.id,

@@ -17,8 +17,10 @@ def print_result(found: SearchResult, settings: SearchSettings, latency: Latency
         click.echo(f"the space has no more than these {tried} networks within the budget that the strategy could find")
     if (best := found.best) is None:
         return
-    high_ms = latency.estimate(best.trial.proposal.architecture).high_ms
-    sure = "" if settings.confidence is None else f", at most {high_ms:.1f} ms with confidence {settings.confidence:g}"
+    expected = latency.estimate(best.trial.proposal.architecture)
+    sure = f", at most {expected.high_ms:.1f} ms with confidence {settings.confidence:g}" if settings.confidence else ""
+    if expected.interpolated:
+        sure += f"; {len(expected.interpolated)} of its ops interpolated"
     click.echo(
         f"best within {settings.budget_ms:g} ms: trial:{best.id}, {_judgement(best, settings)}, "
         f"{best.latency_ms:.1f} ms on {best.target} (predicted{sure})\n"

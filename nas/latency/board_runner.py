@@ -54,7 +54,12 @@ def measure(model: bytes, budget_ms: float) -> tuple[float, float]:
     options.log_severity_level = 3
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     rng = np.random.RandomState(0)
-    feed = {i.name: rng.normal(size=i.shape).astype(np.float32) for i in session.get_inputs()}
+    feed = {
+        i.name: rng.normal(size=i.shape).astype(np.float32)
+        if i.type == "tensor(float)"
+        else rng.randint(0, 256, i.shape, np.uint8)
+        for i in session.get_inputs()
+    }
     first = [run_ms(session, feed) for _ in range(WARM_UP)][-1]
     runs = int(min(max(budget_ms / max(first, 1e-3), MIN_RUNS), MAX_RUNS))
     low, median, high = np.quantile([run_ms(session, feed) for _ in range(runs)], (0.25, 0.5, 0.75))

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
+from nas.latency.dtype import Dtype
+from nas.latency.qdq import Graph, quantised, quantised_inside
 from nas.layers import Layer
 
 _OPSET = 17
@@ -22,8 +24,8 @@ _ACTS: dict[str, tuple[str, dict[str, float]]] = {
 }
 
 
-def op_graph(layer: Layer, rng: np.random.Generator) -> bytes:
-    """The serialised model of one op; its inputs are called x and, for sums and gates, y."""
+def op_graph(layer: Layer, rng: np.random.Generator, dtype: Dtype = "float32") -> bytes:
+    """The serialised model of one op; its inputs are called x and, for sums and gates, y; uint8 if it is quantised."""
     graph = _Graph(rng)
     shape = [1, layer.in_channels] if layer.kind == "linear" else [1, layer.in_channels, layer.size, layer.size]
     inputs = {"x": shape}
@@ -31,11 +33,12 @@ def op_graph(layer: Layer, rng: np.random.Generator) -> bytes:
         inputs["y"] = shape
     if layer.kind == "scale":
         inputs["y"] = [1, layer.in_channels, 1, 1]
-    return graph.model(inputs, graph.add(layer, *inputs))
+    made = graph.made(inputs, graph.add(layer, *inputs))
+    return _serialised(made if dtype == "float32" else quantised_inside(made))
 
 
-def network_graph(layers: Sequence[Layer], rng: np.random.Generator) -> bytes:
-    """The serialised model of the network that `lower` gave these layers of; its input is called x."""
+def network_graph(layers: Sequence[Layer], rng: np.random.Generator, dtype: Dtype = "float32") -> bytes:
+    """The serialised model of the network that `lower` gave these layers of; its input x and its output are float32."""
     graph = _Graph(rng)
     x = entry = gated = shortcut = "x"
     block = -1
@@ -56,7 +59,8 @@ def network_graph(layers: Sequence[Layer], rng: np.random.Generator) -> bytes:
             case _:
                 x = graph.add(layer, x)
     first = layers[0]
-    return graph.model({"x": [1, first.in_channels, first.size, first.size]}, x)
+    made = graph.made({"x": [1, first.in_channels, first.size, first.size]}, x)
+    return _serialised(made if dtype == "float32" else quantised(made))
 
 
 class _Graph:
@@ -65,7 +69,7 @@ class _Graph:
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._nodes: list[onnx.NodeProto] = []
-        self._weights: list[onnx.TensorProto] = []
+        self._weights: dict[str, np.ndarray] = {}
 
     def node(self, op: str, *inputs: str, **attributes: object) -> str:
         """Append a node and return the name of its output."""
@@ -93,13 +97,9 @@ class _Graph:
                 x = self.node("Add", *inputs)
         return self._activate(x, layer.act)
 
-    def model(self, inputs: dict[str, list[int]], output: str) -> bytes:
-        """The serialised model."""
-        values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
-        outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)]
-        graph = helper.make_graph(self._nodes, "nas", values, outputs, self._weights)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
-        return bytes(model.SerializeToString())
+    def made(self, inputs: dict[str, list[int]], output: str) -> Graph:
+        """All that was added, with the shapes of its inputs and the name of its output."""
+        return Graph(inputs, self._nodes, self._weights, output)
 
     def _activate(self, x: str, act: str) -> str:
         match act:
@@ -124,5 +124,14 @@ class _Graph:
 
     def _weight(self, values: np.ndarray) -> str:
         name = f"w{len(self._weights)}"
-        self._weights.append(numpy_helper.from_array(values, name))
+        self._weights[name] = values
         return name
+
+
+def _serialised(graph: Graph) -> bytes:
+    inputs = [helper.make_tensor_value_info(name, graph.values, shape) for name, shape in graph.inputs.items()]
+    outputs = [helper.make_tensor_value_info(graph.output, graph.values, None)]
+    weights = [numpy_helper.from_array(values, name) for name, values in graph.weights.items()]
+    made = helper.make_graph(graph.nodes, "nas", inputs, outputs, weights)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
+    return bytes(model.SerializeToString())

@@ -3,35 +3,53 @@
 import hashlib
 import platform
 import re
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from nas.latency.dtype import Dtype
 from nas.resources import cache_dir
 
 HOST = "host"
-DTYPE = "float32"
 
 _METHOD = "isolated ops, corrected by networks"  # tables that were made in another way are not gone on with
+_NAME = re.compile(rf"{HOST}(?:-(?P<threads>[2-9]|[1-9]\d+)t)?(?P<int8>-int8)?")
 
 
-def host_name(threads: int = 1) -> str:
-    """The target's name: `host` with one thread, `host-4t` with four."""
-    return HOST if threads == 1 else f"{HOST}-{threads}t"
+@dataclass(frozen=True, slots=True)
+class HostSetup:
+    """How this machine runs networks; each setup is a device of its own."""
+
+    threads: int = 1
+    dtype: Dtype = "float32"
+
+    @property
+    def name(self) -> str:
+        """The target's name: `host`, `host-4t` with four threads, `host-int8` and `host-4t-int8` quantised."""
+        threads = "" if self.threads == 1 else f"-{self.threads}t"
+        return HOST + threads + ("" if self.dtype == "float32" else f"-{self.dtype}")
+
+    @property
+    def options(self) -> str:
+        """What the commands that measure it are told."""
+        threads = "" if self.threads == 1 else f" --threads {self.threads}"
+        return f"--target {HOST}{threads}" + ("" if self.dtype == "float32" else f" --dtype {self.dtype}")
+
+    @property
+    def folder(self) -> Path:
+        """Where its table lies; another CPU or another version of the runtime has another folder."""
+        identity = "\n".join((cpu_model(), runtime_version(), self.dtype, str(self.threads), _METHOD))
+        key = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        return cache_dir() / "latency" / key / self.name
 
 
-def host_threads(target: str) -> int | None:
-    """The threads of a target that is this machine, None for every other target."""
-    if target == HOST:
-        return 1
-    match = re.fullmatch(rf"{HOST}-([2-9]|[1-9]\d+)t", target)
-    return int(match[1]) if match else None
+FLOAT = HostSetup()
 
 
-def host_dir(threads: int = 1) -> Path:
-    """The folder of this machine's table; another CPU or another version of the runtime has another folder."""
-    identity = "\n".join((cpu_model(), runtime_version(), DTYPE, str(threads), _METHOD))
-    key = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    return cache_dir() / "latency" / key / host_name(threads)
+def host_setup(target: str) -> HostSetup | None:
+    """The setup of a target that is this machine, None for every other target."""
+    match = _NAME.fullmatch(target)
+    return match and HostSetup(int(match["threads"] or 1), "int8" if match["int8"] else "float32")
 
 
 def runtime_version() -> str:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,8 +17,10 @@ from nas.latency.calibration import COVERAGE, Calibration, half_width
 from nas.latency.confidence import INTERPOLATION
 from nas.latency.corrected import interpolation_errors
 from nas.latency.corrections import Corrections, cross_validated, fit_corrections, network_features
+from nas.latency.csv_file import append, repair, replace_file
 from nas.latency.device import Device, read_device, write_device
-from nas.latency.host import DTYPE, HOST, cpu_model, governor, host_dir, host_name, runtime_version
+from nas.latency.dtype import provenance
+from nas.latency.host import FLOAT, HostSetup, cpu_model, governor, runtime_version
 from nas.latency.score import score
 from nas.latency.table import (
     COEFFICIENT_COLUMNS,
@@ -59,7 +60,7 @@ class HostTable:
     """What has been measured here so far; only the process that holds the lock has one."""
 
     folder: Path
-    threads: int = 1
+    setup: HostSetup = FLOAT
     rows: dict[Layer, Row] = field(default_factory=dict)
     networks: dict[Architecture, Measured] = field(default_factory=dict)
 
@@ -69,7 +70,7 @@ class HostTable:
         Raises:
             LatencyError: the disk is full or not writable.
         """
-        _append(self.folder / TABLE, format_row(row))
+        append(self.folder / TABLE, format_row(row))
         self.rows[row.layer] = row
 
     def add_network(self, architecture: Architecture, ms: float, spread: float) -> None:
@@ -79,7 +80,7 @@ class HostTable:
             LatencyError: the disk is full or not writable.
         """
         measured = Measured(float(f"{ms:.6g}"), spread)
-        _append(self.folder / NETWORKS, _network_line((architecture, measured)))
+        append(self.folder / NETWORKS, _network_line((architecture, measured)))
         self.networks[architecture] = measured
 
     def drop(self, layers: Iterable[Layer], networks: Iterable[Architecture]) -> None:
@@ -92,8 +93,8 @@ class HostTable:
             del self.rows[layer]
         for network in networks:
             del self.networks[network]
-        _replace(self.folder / TABLE, _TABLE_HEADER + "".join(map(format_row, self.rows.values())))
-        _replace(self.folder / NETWORKS, _NETWORKS_HEADER + "".join(map(_network_line, self.networks.items())))
+        replace_file(self.folder / TABLE, _TABLE_HEADER + "".join(map(format_row, self.rows.values())))
+        replace_file(self.folder / NETWORKS, _NETWORKS_HEADER + "".join(map(_network_line, self.networks.items())))
 
     @property
     def calibrated(self) -> bool:
@@ -137,23 +138,21 @@ class HostTable:
 
     def _write_corrections(self, corrections: Corrections) -> None:
         lines = [f"{name},{value:.6g},fit to whole networks\n" for name, value in corrections.coefficients.items()]
-        _replace(self.folder / COEFFICIENTS, "".join([",".join(COEFFICIENT_COLUMNS) + "\n", *lines]))
+        replace_file(self.folder / COEFFICIENTS, "".join([",".join(COEFFICIENT_COLUMNS) + "\n", *lines]))
 
     def _device(self, note: str, fit: dict[str, float], error: dict[str, float], errors: list[float]) -> Device:
         return Device(
-            target=host_name(self.threads),
+            target=self.setup.name,
             device=cpu_model(),
             aliases=(),
             runtime="ONNX Runtime",
             runtime_version=runtime_version(),
-            threads=self.threads,
+            threads=self.setup.threads,
             core=f"any; governor {governor()}",
-            dtype=DTYPE,
+            dtype=self.setup.dtype,
             resolution=None,
             date=datetime.now(UTC).date().isoformat(),
-            provenance=(
-                {"source": f"nas latency measure --target {HOST}", "used_for": "ops and whole networks", "note": note},
-            ),
+            provenance=provenance(f"nas latency measure {self.setup.options}", self.setup.dtype, note),
             fit=fit,
             error=error,
             calibration=Calibration(),
@@ -164,13 +163,13 @@ class HostTable:
         )
 
 
-def open_host_table(threads: int = 1) -> AbstractContextManager[HostTable]:
+def open_host_table(setup: HostSetup = FLOAT) -> AbstractContextManager[HostTable]:
     """The table of this machine, see `open_table`."""
-    return open_table(host_dir(threads), threads)
+    return open_table(setup.folder, setup)
 
 
 @contextmanager
-def open_table(folder: Path, threads: int = 1) -> Iterator[HostTable]:
+def open_table(folder: Path, setup: HostSetup = FLOAT) -> Iterator[HostTable]:
     """The table in `folder` for writing, one process at a time; a line that a kill tore is dropped.
 
     Raises:
@@ -180,23 +179,13 @@ def open_table(folder: Path, threads: int = 1) -> Iterator[HostTable]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
-            _repair(folder / TABLE, _TABLE_HEADER)
-            _repair(folder / NETWORKS, _NETWORKS_HEADER)
-            yield HostTable(folder, threads, dict(read_table(folder / TABLE).rows), _read_networks(folder / NETWORKS))
+            repair(folder / TABLE, _TABLE_HEADER)
+            repair(folder / NETWORKS, _NETWORKS_HEADER)
+            yield HostTable(folder, setup, dict(read_table(folder / TABLE).rows), _read_networks(folder / NETWORKS))
     except Timeout:
         raise LatencyError(f"{folder}: another process has been measuring for {LOCK_SECONDS:.0f} s") from None
     except OSError as error:
         raise LatencyError(f"{folder}: {error.strerror}") from None
-
-
-def _append(path: Path, line: str) -> None:
-    """One write and one sync per line: after a kill the line is there or not."""
-    try:
-        with path.open("ab", buffering=0) as file:
-            file.write(line.encode())
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise LatencyError(f"{path}: {error.strerror}") from None
 
 
 def _network_line(item: tuple[Architecture, Measured]) -> str:
@@ -206,25 +195,6 @@ def _network_line(item: tuple[Architecture, Measured]) -> str:
         (f"{measured.ms:.6g}", f"{measured.spread:.4f}", architecture.to_json())
     )
     return line.getvalue()
-
-
-def _replace(path: Path, text: str) -> None:
-    """The whole file anew: a reader sees the old one or the new one."""
-    draft = path.with_suffix(".new")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise LatencyError(f"{path}: {error.strerror}") from None
-
-
-def _repair(path: Path, header: str) -> None:
-    """Create the file with its header, or drop what stands behind its last complete line."""
-    text = path.read_bytes() if path.exists() else b""
-    if not text.endswith(b"\n"):
-        draft = path.with_suffix(".new")
-        draft.write_bytes(text[: text.rfind(b"\n") + 1] or header.encode())
-        draft.replace(path)
 
 
 def _read_networks(path: Path) -> dict[Architecture, Measured]:

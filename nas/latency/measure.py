@@ -10,13 +10,14 @@ import numpy as np
 import onnxruntime as ort
 
 from nas.architecture import Architecture
+from nas.errors import LatencyError
 from nas.latency.calibration import require_networks
 from nas.latency.graph import EMPTY, network_graph, op_graph
-from nas.latency.host import host_name
+from nas.latency.host import FLOAT, HOST, HostSetup, host_setup
 from nas.latency.host_table import HostTable, open_host_table
 from nas.latency.model import OpSumModel
 from nas.latency.table import Row, as_deployed
-from nas.latency.targets import load_folder, load_target
+from nas.latency.targets import find_folder, load_folder, load_target
 from nas.latency.validation import Validation
 from nas.latency.watch import Plan, Reading, Sentinel, watched
 from nas.layers import Layer, lower
@@ -49,25 +50,27 @@ QUICK = Effort(op_passes=1, op_ms=4.0, network_passes=2, network_ms=50.0, networ
 
 @dataclass(frozen=True)
 class Bench:
-    """A number of threads of this machine, and the sentinel that says when it is quiet."""
+    """A way in which this machine runs networks, and the sentinel that says when it is quiet."""
 
-    threads: int
+    setup: HostSetup
     sentinel: Sentinel
 
     def session_ms(self, model: bytes, budget_ms: float) -> float:
         """Milliseconds of a run in a new session."""
-        run_ms = _stopwatch(model, self.threads)
+        run_ms = _stopwatch(model, self.setup.threads)
         return _typical_ms(run_ms, int(np.clip(budget_ms / max(run_ms(), 1e-3), MIN_RUNS, MAX_RUNS)))
 
     def isolated_ms(self, layers: Sequence[Layer], budget_ms: float) -> float:
         """One op, or the ops of one block, as a graph of its own; what a call of the runtime takes is taken off."""
         rng = np.random.default_rng(0)
-        graph = op_graph(layers[0], rng) if len(layers) == 1 else network_graph(layers, rng)
-        return max(self.session_ms(graph, budget_ms) - self.session_ms(op_graph(EMPTY, rng), 1.0), 0.0)
+        dtype = self.setup.dtype
+        graph = op_graph(layers[0], rng, dtype) if len(layers) == 1 else network_graph(layers, rng, dtype)
+        return max(self.session_ms(graph, budget_ms) - self.session_ms(op_graph(EMPTY, rng, dtype), 1.0), 0.0)
 
     def network_ms(self, architecture: Architecture, budget_ms: float) -> float:
         """A whole network with random weights."""
-        return self.session_ms(network_graph(lower(architecture), np.random.default_rng(0)), budget_ms)
+        graph = network_graph(lower(architecture), np.random.default_rng(0), self.setup.dtype)
+        return self.session_ms(graph, budget_ms)
 
     def ops(self, layers: Sequence[Layer], effort: Effort, rng: Random) -> Iterator[Reading[Layer]]:
         """Each op alone."""
@@ -82,15 +85,15 @@ class Bench:
         return watched(networks, lambda net: self.network_ms(net, effort.network_ms), self.sentinel, plan, rng)
 
 
-def open_bench(threads: int = 1, patience_s: float = FULL.patience_s) -> Bench:
+def open_bench(setup: HostSetup = FLOAT, patience_s: float = FULL.patience_s) -> Bench:
     """The bench with its sentinel loaded."""
-    run_ms = _stopwatch(op_graph(SENTINEL, np.random.default_rng(0)), threads)
-    return Bench(threads, Sentinel(lambda: _typical_ms(run_ms, SENTINEL_RUNS), patience_s))
+    run_ms = _stopwatch(op_graph(SENTINEL, np.random.default_rng(0)), setup.threads)
+    return Bench(setup, Sentinel(lambda: _typical_ms(run_ms, SENTINEL_RUNS), patience_s))
 
 
-def measure_network(architecture: Architecture, *, threads: int = 1) -> float:
+def measure_network(architecture: Architecture, setup: HostSetup = FLOAT) -> float:
     """Milliseconds of the whole network with random weights, read beside the sentinel as those of a table are."""
-    bench = open_bench(threads, QUICK.patience_s)
+    bench = open_bench(setup, QUICK.patience_s)
     (reading,) = bench.networks([architecture], FULL, Random(0))
     return reading.ms
 
@@ -99,7 +102,7 @@ def fill_host_table(
     layers: Iterable[Layer],
     *,
     architectures: Sequence[Architecture],
-    threads: int = 1,
+    setup: HostSetup = FLOAT,
     effort: Effort = FULL,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> OpSumModel:
@@ -114,14 +117,14 @@ def fill_host_table(
     """
     wanted = {as_deployed(layer) for layer in layers}
     wanted |= {as_deployed(layer) for network in architectures for layer in lower(network)}
-    with open_host_table(threads) as table:
+    with open_host_table(setup) as table:
         missing = sorted(wanted - table.rows.keys(), key=str)
         networks = [network for network in dict.fromkeys(architectures) if network not in table.networks]
         require_networks(len(table.networks) + len(networks))
         steps, total = itertools.count(1), len(missing) + len(networks)
         note = ""
         if total:
-            bench, slow = open_bench(threads, effort.patience_s), list[Reading[Layer] | Reading[Architecture]]()
+            bench, slow = open_bench(setup, effort.patience_s), list[Reading[Layer] | Reading[Architecture]]()
             for reading in _fill(table, bench, missing, networks, effort):
                 slow.append(reading)
                 progress(next(steps), total)
@@ -131,10 +134,37 @@ def fill_host_table(
     return load_folder(table.folder)
 
 
+def measure_layers(
+    target: str,
+    layers: Iterable[Layer],
+    *,
+    effort: Effort = FULL,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> OpSumModel:
+    """The model of `target`, which is this machine, after measuring those of `layers` that its table lacks.
+
+    Each is measured alone beside the sentinel and is a row on disk before `progress(done, total)` hears of it; the
+    corrections and the recorded error stay as they are. Nothing is measured where nothing is missing.
+
+    Raises:
+        LatencyError: the target cannot be measured from here or has no table yet, or the cache is not writable.
+    """
+    if (setup := host_setup(target)) is None:
+        raise LatencyError(f"{target} cannot be measured from here; expected {HOST}, or {HOST}-4t with four threads")
+    find_folder(target)
+    with open_host_table(setup) as table:
+        missing = sorted({as_deployed(layer) for layer in layers} - table.rows.keys(), key=str)
+        if missing:
+            bench = open_bench(setup, effort.patience_s)
+            for done, _ in enumerate(_add_ops(table, bench, missing, effort, Random(len(table.rows))), start=1):
+                progress(done, len(missing))
+    return load_folder(table.folder)
+
+
 def validate_host(
     architectures: Sequence[Architecture],
     *,
-    threads: int = 1,
+    setup: HostSetup = FLOAT,
     effort: Effort = FULL,
     store: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -147,22 +177,21 @@ def validate_host(
     Raises:
         LatencyError: this machine has no table, fewer than nine networks, or the cache is not writable.
     """
-    load_target(host_name(threads))
+    load_target(setup.name)
     rng = Random(0)
-    with open_host_table(threads) as table:
+    with open_host_table(setup) as table:
         networks = [network for network in dict.fromkeys(architectures) if network not in table.networks]
         require_networks(len(networks))
-        bench = open_bench(threads, effort.patience_s)
+        bench = open_bench(setup, effort.patience_s)
         missing = sorted({as_deployed(op) for net in networks for op in lower(net)} - table.rows.keys(), key=str)
         steps, total = itertools.count(1), len(missing) + len(networks)
-        for op in bench.ops(missing, effort, rng):
-            table.add_row(Row(op.item, op.ms, op.spread))
+        for _ in _add_ops(table, bench, missing, effort, rng):
             progress(next(steps), total)
         readings = []
         for reading in bench.networks(networks, effort, rng):
             readings.append(reading)
             progress(next(steps), total)
-        model = load_target(host_name(threads))
+        model = load_target(setup.name)
         found = Validation(
             networks=tuple(reading.item for reading in readings),
             estimated_ms=tuple(model.estimate(reading.item).ms for reading in readings),
@@ -180,12 +209,18 @@ def _fill(
 ) -> Iterator[Reading[Layer] | Reading[Architecture]]:
     """Measure into the table; yields what is on disk."""
     rng = Random(len(table.rows))  # another order after an interruption
-    for op in bench.ops(layers, effort, rng):
-        table.add_row(Row(op.item, op.ms, op.spread))
-        yield op
+    yield from _add_ops(table, bench, layers, effort, rng)
     for network in bench.networks(networks, effort, rng):
         table.add_network(network.item, network.ms, network.spread)
         yield network
+
+
+def _add_ops(
+    table: HostTable, bench: Bench, layers: Sequence[Layer], effort: Effort, rng: Random
+) -> Iterator[Reading[Layer]]:
+    for op in bench.ops(layers, effort, rng):
+        table.add_row(Row(op.item, op.ms, op.spread))
+        yield op
 
 
 def _repeat_slow(
@@ -226,7 +261,7 @@ def _stopwatch(model: bytes, threads: int) -> Callable[[], float]:
     options.log_severity_level = 3  # errors alone
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
-    feed = {i.name: rng.normal(size=i.shape).astype(np.float32) for i in session.get_inputs()}
+    feed = {i.name: _values(i.type, i.shape, rng) for i in session.get_inputs()}
     clock = thread_time_ns if threads == 1 else perf_counter_ns
 
     def run_ms() -> float:
@@ -237,3 +272,9 @@ def _stopwatch(model: bytes, threads: int) -> Callable[[], float]:
     for _ in range(WARM_UP):
         run_ms()
     return run_ms
+
+
+def _values(type_: str, shape: list[int], rng: np.random.Generator) -> np.ndarray:
+    if type_ == "tensor(uint8)":
+        return rng.integers(0, 256, shape, np.uint8)
+    return rng.normal(size=shape).astype(np.float32)

@@ -14,7 +14,9 @@ from nas.architecture import Architecture
 from nas.errors import LatencyError
 from nas.latency.calibration import require_networks
 from nas.latency.device import read_device, write_device
-from nas.latency.graph import network_graph, op_graph
+from nas.latency.dtype import Dtype, provenance
+from nas.latency.graph import EMPTY, network_graph, op_graph
+from nas.latency.host import HostSetup
 from nas.latency.host_table import HostTable, open_table
 from nas.latency.model import OpSumModel
 from nas.latency.ssh import LinkError, SshAddress, run_script
@@ -52,6 +54,7 @@ class _Fill:
     networks: dict[str, Architecture]
     progress: Callable[[int, int], None]
     pause_s: float
+    dtype: Dtype
     facts: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -103,12 +106,12 @@ class _Fill:
     def _models(self, missing: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """The op of one value, whose time is that of a call, comes first in each connection."""
         rng = _Repeating(np.random.PCG64(0))
-        yield _CALL, op_graph(Layer("add", 1, 1, 1), rng)
+        yield _CALL, op_graph(EMPTY, rng, self.dtype)
         for name in missing:
-            yield (
-                name,
-                op_graph(self.ops[name], rng) if name in self.ops else network_graph(lower(self.networks[name]), rng),
-            )
+            if name in self.ops:
+                yield name, op_graph(self.ops[name], rng, self.dtype)
+            else:
+                yield name, network_graph(lower(self.networks[name]), rng, self.dtype)
 
     def _meet(self, record: dict[str, Any]) -> None:
         """Make sure that it is the board whose table this is.
@@ -116,14 +119,14 @@ class _Fill:
         Raises:
             LatencyError: another board or another runtime.
         """
-        facts = {key: str(record.get(key)) for key in _FACTS}
+        facts = {key: str(record.get(key)) for key in _FACTS} | {"dtype": self.dtype}
         path = self.table.folder / BOARD
         if not path.exists():
             draft = path.with_suffix(".new")
             draft.write_text(json.dumps(facts), encoding="utf-8")
             draft.replace(path)
         known = _read_facts(path)
-        for key in ("device", "runtime_version"):
+        for key in ("device", "runtime_version", "dtype"):
             if known[key] != facts[key]:
                 raise LatencyError(
                     f"{self.address}: {key} is {facts[key]}, and {self.table.folder.name} was measured with "
@@ -148,6 +151,7 @@ def measure_board(  # noqa: PLR0913 - what, where to, and how to go about it
     layers: Iterable[Layer],
     *,
     architectures: Sequence[Architecture],
+    dtype: Dtype = "float32",
     progress: Callable[[int, int], None] = lambda done, total: None,
     pause_s: float = 1.0,
 ) -> OpSumModel:
@@ -162,14 +166,14 @@ def measure_board(  # noqa: PLR0913 - what, where to, and how to go about it
         raise LatencyError(f"{folder}: a fitted target; expected another --target for a measured one")
     wanted = {as_deployed(layer) for layer in layers}
     wanted |= {as_deployed(layer) for network in architectures for layer in lower(network)}
-    with open_table(folder) as table:
+    with open_table(folder, HostSetup(dtype=dtype)) as table:
         ops = {f"op-{i}": layer for i, layer in enumerate(sorted(wanted, key=str))}
         networks = {f"network-{i}": network for i, network in enumerate(dict.fromkeys(architectures))}
         require_networks(len({*table.networks, *networks.values()}))
-        _Fill(address, table, ops, networks, progress, pause_s).run()
+        _Fill(address, table, ops, networks, progress, pause_s, dtype).run()
         if not table.calibrated:
             table.calibrate("")
-        _sign(address, folder)
+        _sign(address, folder, dtype)
     return load_folder(folder)
 
 
@@ -180,10 +184,10 @@ def _read_facts(path: Path) -> dict[str, str]:
         facts = None
     if not isinstance(facts, dict) or not all(isinstance(facts.get(key), str) for key in _FACTS):
         raise LatencyError(f"{path}: broken; expected {', '.join(_FACTS)} in JSON")
-    return facts
+    return {"dtype": "float32"} | facts  # boards were measured before there was another
 
 
-def _sign(address: SshAddress, folder: Path) -> None:
+def _sign(address: SshAddress, folder: Path, dtype: Dtype) -> None:
     """Put the board's name where the calibration has put this machine's."""
     facts = _read_facts(folder / BOARD)
     device = replace(
@@ -191,6 +195,6 @@ def _sign(address: SshAddress, folder: Path) -> None:
         device=facts["device"],
         runtime_version=facts["runtime_version"],
         core=facts["core"],
-        provenance=({"source": f"nas latency measure --device {address}", "used_for": "ops and whole networks"},),
+        provenance=provenance(f"nas latency measure --device {address}", dtype),
     )
     write_device(device, folder / DEVICE)

@@ -7,7 +7,7 @@ from pathlib import Path
 from nas.errors import LatencyError
 from nas.latency.corrected import read_corrected
 from nas.latency.device import Device, read_device
-from nas.latency.host import HOST, host_dir, host_threads
+from nas.latency.host import HOST, HostSetup, host_setup
 from nas.latency.model import LatencyModel, OpCosts, OpSumModel
 from nas.latency.table import COEFFICIENTS, DEVICE, TABLE, read_coefficients, read_table
 from nas.resources import cache_dir, data_dir
@@ -39,11 +39,10 @@ def find_folder(name: str) -> Path:
     Raises:
         LatencyError: no such device, or `host` without measurements.
     """
-    if threads := host_threads(name):
-        if not host_measured(threads):
-            again = f" --threads {threads}" if threads > 1 else ""
-            raise LatencyError(f"{name} has not been measured yet; run: nas latency measure --target {HOST}{again}")
-        return host_dir(threads)
+    if setup := host_setup(name):
+        if not host_measured(setup):
+            raise LatencyError(f"{name} has not been measured yet; run: nas latency measure {setup.options}")
+        return setup.folder
     if "/" in name:
         return Path(name)
     folders = {folder.name: folder for folder in _folders()}
@@ -63,12 +62,12 @@ def canonical_target(name: str) -> str:
     Raises:
         LatencyError: no such device.
     """
-    return name if host_threads(name) else load_target(name).target
+    return name if host_setup(name) else load_target(name).target
 
 
-def host_measured(threads: int = 1) -> bool:
-    """Whether this machine has a calibrated table."""
-    return (host_dir(threads) / DEVICE).is_file()
+def host_measured(setup: HostSetup) -> bool:
+    """Whether this machine has a calibrated table of that setup."""
+    return (setup.folder / DEVICE).is_file()
 
 
 def load_folder(folder: Path) -> OpSumModel:
@@ -82,7 +81,7 @@ def load_folder(folder: Path) -> OpSumModel:
     costs: OpCosts = read_table(folder / TABLE) if measured else read_coefficients(folder / COEFFICIENTS)
     if measured and fitted:
         costs = read_corrected(folder)
-    files = (DEVICE, *((TABLE,) if measured else ()), *((COEFFICIENTS,) if fitted else ()))
+    files = (DEVICE, COEFFICIENTS if fitted else TABLE)  # rows measured later on a miss make no new version
     content = b"".join((folder / name).read_bytes() for name in files)
     return OpSumModel(device, costs, hashlib.sha256(content).hexdigest()[:12])
 
@@ -98,7 +97,7 @@ def new_target(name: str, root: Path | None = None, *, replace: bool = False) ->
         raise LatencyError(f"target {name!r}; expected a name of small letters, digits, '-', '_' and '.'")
     shipped = [read_device(folder / DEVICE) for folder in _folders_in(data_dir("latency_models"))]
     taken = {HOST, *(device.target for device in shipped), *(alias for device in shipped for alias in device.aliases)}
-    if name in taken or host_threads(name):
+    if name in taken or host_setup(name):
         raise LatencyError(f"target {name!r} is taken; expected another name than {', '.join(sorted(taken))}")
     folder = (root or _own_root()) / name
     if (folder / DEVICE).exists() and not replace:
@@ -111,9 +110,10 @@ def _folders() -> list[Path]:
 
 
 def _host_folders() -> list[Path]:
-    """The tables of this machine as it is now, by threads; those of another runtime stay on disk."""
-    found = (host_threads(path.parent.name) for path in (cache_dir() / "latency").glob(f"*/{HOST}*/{DEVICE}"))
-    return [host_dir(threads) for threads in sorted({n for n in found if n}) if host_measured(threads)]
+    """The tables of this machine as it is now, float32 first; those of another runtime stay on disk."""
+    found = (host_setup(path.parent.name) for path in (cache_dir() / "latency").glob(f"*/{HOST}*/{DEVICE}"))
+    setups = sorted({setup for setup in found if setup}, key=lambda setup: (setup.dtype, setup.threads))
+    return [setup.folder for setup in setups if host_measured(setup)]
 
 
 def _own_root() -> Path:

@@ -47,6 +47,15 @@ def build(architecture: Architecture, *, seed: int = 0) -> Network:
     return network
 
 
+def module_name(layer: Layer, architecture: Architecture) -> str:
+    """Where the parameters of a layer of the architecture stand in its `Network`."""
+    if layer.role == "classifier":
+        return "classifier"
+    inside = ".body" if getattr(architecture.blocks[layer.block], "skip", "none") != "none" else ""
+    se = ".se" if layer.role in ("reduce", "excite") else ""
+    return f"blocks.{layer.block}{inside}{se}.{layer.role}"
+
+
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draw all weights anew and reset batch norm.
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from nas.architecture import Architecture
 from nas.errors import LatencyError
-from nas.latency.host import HOST, host_threads
+from nas.latency.dtype import Dtype
+from nas.latency.host import FLOAT, HOST, HostSetup, host_setup
 from nas.latency.model import LatencyModel, OpSumModel
 from nas.latency.targets import load_target
 from nas.layers import Layer
@@ -24,8 +25,17 @@ space_option = click.option(
 classes_option = click.option(
     "--classes", default=1000, show_default=True, type=click.IntRange(min=1), help="Of the classifier."
 )
-threads_option = click.option(
-    "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Of the runtime."
+threads_option = click.option("--threads", type=click.IntRange(min=1), help="Of the runtime.  [default: 1]")
+dtype_option = click.option(
+    "--dtype", type=click.Choice(get_args(Dtype)), help="int8: statically quantised.  [default: float32]"
+)
+
+miss_option = click.option(
+    "--on-miss",
+    type=click.Choice(["measure", "interpolate", "error"]),
+    default="measure",
+    show_default=True,
+    help="Of ops that a table lacks. What cannot be measured from here is interpolated.",
 )
 
 
@@ -45,23 +55,30 @@ def draw_networks(space: SearchSpace, count: int, seed: str, *, pruned: bool = F
 
 def ready_target(name: str, space: SearchSpace) -> LatencyModel:
     """The latency model of a search's target; `host` is measured first where its table lacks ops of the space."""
-    threads = host_threads(name)
-    return measured_host(space, threads, quick=True) if threads else load_target(name)
+    setup = host_setup(name)
+    return measured_host(space, setup, quick=True) if setup else load_target(name)
 
 
-def require_host(target: str, expected: str = f"only --target {HOST} can") -> None:
-    """Refuse to measure another device than this machine.
+def require_host(
+    target: str, threads: int | None, dtype: Dtype | None, expected: str = f"only --target {HOST} can"
+) -> HostSetup:
+    """What of this machine is meant, by the target's name, as in `host-4t`, and the options, as in `--threads 4`.
 
     Raises:
-        LatencyError: an unknown target, or one that is elsewhere.
+        LatencyError: an unknown target, one that is elsewhere, or an option that contradicts its name.
     """
-    if target != HOST:
+    setup = host_setup(target)
+    if setup is None:
         load_target(target)  # an unknown one is another mistake
         raise LatencyError(f"{target} cannot be measured from here; {expected}")
+    asked = HostSetup(threads or setup.threads, dtype or setup.dtype)
+    if asked != setup != FLOAT:
+        raise LatencyError(f"{target} is {setup.options}; expected {asked.options}, or no other --threads and --dtype")
+    return asked
 
 
 def measured_host(
-    space: SearchSpace, threads: int, others: frozenset[Layer] = frozenset(), *, quick: bool
+    space: SearchSpace, setup: HostSetup, others: frozenset[Layer] = frozenset(), *, quick: bool
 ) -> OpSumModel:
     """The table of this machine with all ops of the space, and `others`."""
     from nas.latency.measure import FULL, QUICK, fill_host_table  # noqa: PLC0415 - onnxruntime
@@ -69,7 +86,7 @@ def measured_host(
     effort = QUICK if quick else FULL
     networks, layers = networks_to_fit(space, effort), space.layers() | others
     with progress_bar("measuring ops and networks on this machine") as progress:
-        return fill_host_table(layers, architectures=networks, threads=threads, effort=effort, progress=progress)
+        return fill_host_table(layers, architectures=networks, setup=setup, effort=effort, progress=progress)
 
 
 def networks_to_fit(space: SearchSpace, effort: "Effort") -> list[Architecture]:
@@ -79,11 +96,24 @@ def networks_to_fit(space: SearchSpace, effort: "Effort") -> list[Architecture]:
 
 @contextmanager
 def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr with the time left; what it yields takes the steps done and their number."""
+    """A bar on stderr with the time left; what it yields takes the steps done and their number.
+
+    Nothing is shown before the first step: there may be nothing to do, or an error in place of it.
+    """
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(
+        TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
+    )
+    task = bar.add_task(text, total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.start()  # which does nothing when it has been started
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()

@@ -6,6 +6,7 @@ import click
 
 from nas.cli.latency.common import (
     classes_option,
+    dtype_option,
     error_text,
     measured_host,
     networks_to_fit,
@@ -16,6 +17,7 @@ from nas.cli.latency.common import (
 )
 from nas.cli.options import json_option, resolve_network, store_option
 from nas.errors import LatencyError
+from nas.latency.dtype import Dtype
 from nas.latency.host import HOST
 from nas.latency.targets import new_target
 from nas.layers import Layer, lower
@@ -32,12 +34,13 @@ if TYPE_CHECKING:
 @space_option
 @classes_option
 @threads_option
+@dtype_option
 @click.option("--quick", is_flag=True, help="Fewer networks and shorter readings: a minute or two, and a larger error.")
 @store_option
 @json_option
 def measure(  # noqa: PLR0913, PLR0917 - the command's options
-    archs: tuple[str, ...], target: str, device: str | None, space: str, classes: int, threads: int, quick: bool,
-    store_url: str, as_json: bool,
+    archs: tuple[str, ...], target: str, device: str | None, space: str, classes: int, threads: int | None,
+    dtype: Dtype | None, quick: bool, store_url: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure each op of a space, and of each ARCH if given, here or on a board with ONNX Runtime.
 
@@ -47,12 +50,12 @@ def measure(  # noqa: PLR0913, PLR0917 - the command's options
     found = load_space(space).with_num_classes(classes)
     others = frozenset(layer for arch in archs for layer in lower(resolve_network(arch, store_url).architecture))
     if device is not None:
-        if threads > 1:
+        if threads not in (None, 1):
             raise LatencyError("--threads: a board is measured with one thread; expected --threads 1 or none")
-        model = _measured_board(device, target, found, others, quick=quick)
+        model = _measured_board(device, target, dtype or "float32", found, others, quick=quick)
     else:
-        require_host(target, f"only --target {HOST} can, or a board that --device names")
-        model = measured_host(found, threads, others, quick=quick)
+        setup = require_host(target, threads, dtype, f"only --target {HOST} can, or a board that --device names")
+        model = measured_host(found, setup, others, quick=quick)
     if as_json:
         from nas.cli import tables  # noqa: PLC0415
 
@@ -65,8 +68,8 @@ def measure(  # noqa: PLR0913, PLR0917 - the command's options
             click.echo(note)
 
 
-def _measured_board(
-    device: str, target: str, space: SearchSpace, others: frozenset[Layer], *, quick: bool
+def _measured_board(  # noqa: PLR0913
+    device: str, target: str, dtype: Dtype, space: SearchSpace, others: frozenset[Layer], *, quick: bool
 ) -> "OpSumModel":
     from nas.latency.measure import FULL, QUICK  # noqa: PLC0415 - onnxruntime
     from nas.latency.remote import measure_board  # noqa: PLC0415 - onnx
@@ -75,4 +78,6 @@ def _measured_board(
     address, folder = parse_address(device), new_target(target, replace=True)  # a table that exists is added to
     networks = networks_to_fit(space, QUICK if quick else FULL)
     with progress_bar(f"measuring ops and networks on {address}") as progress:
-        return measure_board(address, folder, space.layers() | others, architectures=networks, progress=progress)
+        return measure_board(
+            address, folder, space.layers() | others, architectures=networks, dtype=dtype, progress=progress
+        )

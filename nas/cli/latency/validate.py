@@ -7,12 +7,14 @@ import click
 from nas.cli.latency.common import (
     classes_option,
     draw_networks,
+    dtype_option,
     progress_bar,
     require_host,
     space_option,
     threads_option,
 )
 from nas.cli.options import json_option
+from nas.latency.dtype import Dtype
 from nas.latency.host import HOST
 from nas.space import load_space
 
@@ -22,6 +24,7 @@ from nas.space import load_space
 @space_option
 @classes_option
 @threads_option
+@dtype_option
 @click.option("--networks", default=100, show_default=True, type=click.IntRange(min=9), help="How many to draw.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw.")
 @click.option(
@@ -32,8 +35,8 @@ from nas.space import load_space
 )
 @json_option
 def validate(  # noqa: PLR0913, PLR0917
-    target: str, space: str, classes: int, threads: int, networks: int, seed: int, pruned: bool, plot: Path | None,
-    as_json: bool,
+    target: str, space: str, classes: int, threads: int | None, dtype: Dtype | None, networks: int, seed: int,
+    pruned: bool, plot: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure networks whole that the table was not fitted on, and compare with the estimates.
 
@@ -42,10 +45,10 @@ def validate(  # noqa: PLR0913, PLR0917
     from nas.cli import tables  # noqa: PLC0415
     from nas.latency.measure import validate_host  # noqa: PLC0415 - onnxruntime
 
-    require_host(target)
+    setup = require_host(target, threads, dtype)
     drawn = draw_networks(load_space(space).with_num_classes(classes), networks, f"validate {seed}", pruned=pruned)
     with progress_bar("measuring whole networks") as progress:
-        found = validate_host(drawn, threads=threads, store=not pruned, progress=progress)
+        found = validate_host(drawn, setup=setup, store=not pruned, progress=progress)
     if plot is not None:
         from nas.latency.validation import plot_validation  # noqa: PLC0415 - scipy
 
