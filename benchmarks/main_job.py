@@ -1,7 +1,8 @@
 """The main job as a user runs it: `python -m benchmarks.main_job [--quick] [--json]`.
 
-Each command runs as a process of its own in an empty folder, start-up included. `--quick` leaves out the search on
-CIFAR-10, which takes minutes. The search without data trains nothing; its accuracies are predictions. The cache of downloads is the user's own ($NAS_CACHE), so a first run downloads, too.
+Each command runs as a process of its own in an empty folder, start-up included. The search without `--data` trains
+nothing, its accuracies are predictions. `--quick` leaves out the search on CIFAR-10, which takes minutes. The cache of
+downloads is the user's own ($NAS_CACHE), so a first run downloads, too.
 """
 
 import argparse
