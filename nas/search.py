@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from nas import forking
 from nas.accuracy.model import load_accuracy_model
 from nas.accuracy.predictor import load_predictor
 from nas.architecture import Architecture
@@ -18,18 +19,18 @@ from nas.errors import NasError, StudyError
 from nas.evaluators.predictor import PredictorEvaluator
 from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
+from nas.forking import basis, fidelity, fork_names, require_unchanged
 from nas.latency.model import LatencyModel, OpSumModel
 from nas.reward import make_reward
 from nas.space import SearchSpace, load_space
-from nas.store.store import Store, StoredTrial, StudyRecord
+from nas.store.store import Predictor, Store, StoredTrial, StudyRecord
 from nas.strategies.problem import Problem
 from nas.strategies.ranking import Oracle, Ranking, has_one_genotype_each
 from nas.strategies.registry import make_strategy
-from nas.study import Listener, Study, Target
+from nas.study import Listener, Study, Target, software_versions
 from nas.training.data import describe_data, load_data
 from nas.trial import Evaluator, Executor, Strategy, TrialState
 
-RUNS = Path("runs")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -55,6 +56,7 @@ DEFAULT_SPACE = {"predictor": "mnasnet_imagenet", "proxy": "mobilenet_v3"}
 RANKING = "ranking"
 DEFAULT_TRIALS = {"predictor": 3000, "proxy": 16}
 _TOP = 10
+_TOGETHER = 100  # predicted trials that are recorded at once
 _NOT_IN_NAME = ("trials", "latency_version", "accuracy_version")
 
 
@@ -146,12 +148,16 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     workers: int = 1,
     threads: int = 1,
     name: str | None = None,
+    reuse: bool = True,
+    fork: bool = False,
 ) -> SearchResult:
     """Run the search, or go on with it where it stopped.
 
+    With `reuse`, a network that any study of the store has trained in the same way is not trained again. With
+    `fork`, a study whose space, latency table or nas has changed goes on as a new one that starts from its trials.
     `latency` is the model of `settings.target`. `workers` processes train at once, each with `threads` threads:
-    for networks and images as small as these, more workers use the cores better than more threads do. Weights go to
-    runs/<study>/.
+    for networks and images as small as these, more workers use the cores better than more threads do. Weights go into
+    a folder of the study's name beside the database.
 
     Raises:
         BudgetError: no network of the space meets the budget.
@@ -159,12 +165,18 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         LatencyError: a confidence that is no share above 0 and below 1.
         NasError: wrong settings, data that cannot be had, a full disk.
     """
-    name = name or settings.study_name
+    name, rests_on = name or settings.study_name, _basis(settings)
+    name, old = fork_names(store, name, rests_on) if fork else (name, name)
     record = _begun(store, name, settings)
     space = load_space(settings.space).with_num_classes(num_classes(settings.data))
     target = Target(latency.target, latency.version, _Milliseconds(latency))
     problem = _problem(settings, space, latency)
     strategy = _strategy(settings, problem, latency, _planned(record, settings))
+    same = _fidelity(settings)
+    evaluator = _evaluator(settings, store.weights_folder(name), threads)
+    if record is None:
+        begin = _Beginning(settings, rests_on, same)
+        record = begin.fork(store, old, name, problem, target) if fork else begin.anew(store, name)
     study = Study(
         name,
         store=store,
@@ -173,15 +185,45 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         trials=settings.trials,
         seed=settings.seed,
         listener=listener,
+        fidelity=same if reuse and record.fidelity == same else None,
+        inherited=record.inherited,
         judged_by=_judged_by(settings),
     )
-    evaluator = _evaluator(settings, RUNS / name, threads)
-    executor: Executor = InlineExecutor() if settings.data is None else LocalExecutor(workers)
-    if record is None:
-        store.create_study(name, asdict(settings))
+    executor: Executor = LocalExecutor(workers)
+    if settings.data is None:
+        executor = InlineExecutor(store.batch, _TOGETHER)
     with study:
         executor.run(study, evaluator)
     return result(store, name, settings.budget_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What a new study records of itself."""
+
+    settings: SearchSettings
+    basis: Mapping[str, str]
+    fidelity: str | None
+
+    def anew(self, store: Store, name: str) -> StudyRecord:
+        return store.create_study(name, asdict(self.settings), self.fidelity, basis=self.basis)
+
+    def fork(self, store: Store, old: str, name: str, problem: Problem, target: Target) -> StudyRecord:
+        """Raises StudyError if the old study had other settings."""
+        origin = store.study(old)
+        assert origin is not None, "fork_names has seen it"
+        _require_same(origin, self.settings)
+        return forking.fork(
+            store,
+            old,
+            name,
+            asdict(self.settings),
+            basis=self.basis,
+            fidelity=self.fidelity,
+            problem=problem,
+            predictor=Predictor(target.name, target.version),
+            latency_ms=target.latency_ms,
+        )
 
 
 def result(store: Store, name: str, budget_ms: float) -> SearchResult:
@@ -262,6 +304,7 @@ def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | N
         raise StudyError(f"{name!r} cannot name a study; expected letters, digits, '.', '_' and '-'")
     record = store.study(name)
     if record is not None:
+        require_unchanged(record, _basis(settings))
         _require_same(record, settings)
     return record
 
@@ -273,13 +316,8 @@ def _planned(record: StudyRecord | None, settings: SearchSettings) -> int:
 
 def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
     begun, wanted = dict(record.settings), asdict(settings)
-    if begun.get("latency_version") != settings.latency_version:
-        raise StudyError(
-            f"study {record.name!r} was begun with another latency table of {settings.target} "
-            f"({begun.get('latency_version')}, now {settings.latency_version}); begin a new study with --study NAME"
-        )
-    for key in sorted(begun.keys() | wanted.keys() - {"trials"}):
-        if key != "trials" and begun.get(key) != wanted.get(key):
+    for key in sorted((begun.keys() | wanted.keys()) - {"trials", "latency_version", "accuracy_version"}):
+        if begun.get(key) != wanted.get(key):
             raise StudyError(
                 f"study {record.name!r} was begun with {key}={begun.get(key)!r}, not {wanted.get(key)!r}; "
                 f"give the same options to go on with it, or another --study NAME"
@@ -302,6 +340,19 @@ def accuracy_version(space: str, data: str | None) -> str | None:
         return None
     load_space(space)
     return load_accuracy_model(space).version
+
+
+def _basis(settings: SearchSettings) -> dict[str, str]:
+    """Versions of what decides which networks the search tries."""
+    model = {} if settings.accuracy_version is None else {"accuracy model": settings.accuracy_version}
+    return {**basis(settings.space, settings.latency_version), **model}
+
+
+def _fidelity(settings: SearchSettings) -> str | None:
+    """What other studies must have in common for their outcomes to be reused; a prediction is had again at once."""
+    if settings.data is None or settings.proxy is None:
+        return None
+    return fidelity(settings.data, settings.evaluator, asdict(settings.proxy), software_versions())
 
 
 def _judged_by(settings: SearchSettings) -> dict[str, str]:

@@ -36,6 +36,8 @@ LAYERS = {
     "strategies": 4,
     "training": 4,
     "evaluators": 5,
+    "exchange": 5,
+    "forking": 5,
     "report": 5,
     "study": 5,
     "search": 6,
@@ -48,12 +50,14 @@ HOMES = {
     "torchvision": ("training.cifar10",),
     "onnx": ("latency.graph", "latency.qdq"),
     "onnxruntime": ("latency.measure", "latency.board_runner"),
-    "optuna": ("strategies.optuna",),
+    "optuna": ("strategies.optuna", "exchange.optuna"),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
     "sklearn": ("training.data",),
     "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score", "accuracy.score"),
     "matplotlib": ("report", "latency.validation", "latency.steps_plot"),
+    "moocore": ("pareto",),
+    "pyarrow": ("exchange.table",),
 }
 
 

@@ -43,6 +43,8 @@ class Board:
 
     def started(self, entry: Entry) -> None:
         """A trial runs."""
+        if len(self.lines) == self._resumed:
+            self._begun = time.monotonic()  # a strategy may think for seconds before its first proposal
         self.lines[entry.id] = _Line(entry.id, entry.latency_ms, entry.trial.state)
 
     def reported(self, entry: Entry, epoch: int, metrics: Metrics) -> None:
@@ -103,9 +105,10 @@ class _Plain(Board):
     def ended(self, entry: Entry) -> None:
         resumed = entry.id not in self.lines
         super().ended(entry)
-        if not resumed:
+        if not resumed or entry.source is not None:
             line = self.lines[entry.id]
-            what = f"failed: {line.error}" if line.error else f"accuracy {line.accuracy or 0:.2%}"
+            what = "" if entry.source is None else f"reuses trial:{entry.source}, "
+            what += f"failed: {line.error}" if line.error else f"accuracy {line.accuracy or 0:.2%}"
             print(f"trial:{line.id} {what}, {line.latency_ms:.1f} ms; {self.summary()}", file=sys.stderr, flush=True)
 
 

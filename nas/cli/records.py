@@ -61,7 +61,7 @@ def front_table(front: Sequence[StoredTrial]) -> tuple[list[str], list[list[obje
         [
             f"trial:{s.id}",
             accuracy_text(s),
-            f"{s.latency_ms:.1f}",
+            "" if s.latency_ms is None else f"{s.latency_ms:.1f}",
             f"{s.macs / 1e6:.0f}",
             f"{s.params / 1e6:.2f}",
             f"{s.peak_activation_bytes / 1e6:.2f}",

@@ -37,6 +37,8 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network.  [default: what suits the data]")
 @click.option("--proxy-images", type=click.IntRange(1), help="Images to train on.  [default: what suits the data]")
 @click.option("--study", help="Name of the study.  [default: made from the options]")
+@click.option("--no-reuse", is_flag=True, help="Train networks, too, that another study has trained in the same way.")
+@click.option("--fork", is_flag=True, help="Begin a new study from the trials of one whose basis changed.")
 @store_option
 @json_option
 def search(  # noqa: PLR0913, PLR0917 - the command's options
@@ -58,6 +60,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     proxy_epochs: int | None,
     proxy_images: int | None,
     study: str | None,
+    no_reuse: bool,
+    fork: bool,
     store_url: str,
     as_json: bool,
 ) -> None:
@@ -109,6 +113,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
                 workers=workers or min(_cores(), max(1, trials // 4)),
                 threads=threads,
                 name=study,
+                reuse=not no_reuse,
+                fork=fork,
             )
         except KeyboardInterrupt:
             click.echo("nas: stopped; the same command goes on where it stopped", err=True)

@@ -45,8 +45,11 @@ class Ledger:
         return Proposal(candidate.architecture)
 
     def candidate(self, trial: Trial) -> Candidate:
-        """The candidate that the trial was proposed as."""
-        return self._proposed[trial.proposal.architecture.id]
+        """The candidate that the trial was proposed as; one that another study proposed counts as proposed from now."""
+        architecture = trial.proposal.architecture
+        if architecture.id not in self._proposed:
+            self._proposed[architecture.id] = self._problem.candidate(self._problem.space.encode(architecture))
+        return self._proposed[architecture.id]
 
     def reward(self, trial: Trial) -> float | None:
         """The trial's reward; None if it failed, was stopped, or has no finite accuracy."""

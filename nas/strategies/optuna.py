@@ -65,13 +65,13 @@ class OptunaSearch:
 
     def tell(self, trial: Trial) -> None:
         """Give the sampler its objectives, or the news that there are none."""
-        running = self._running.pop(trial.proposal.architecture.id)
+        candidate = self._ledger.candidate(trial)
+        running = self._running.pop(candidate.architecture.id, None) or self._replacement(candidate)
         if self._ledger.reward(trial) is None:
             self._study.tell(running, state=TrialState.FAIL)
         else:
             assert trial.accuracy is not None
-            latency_ms = self._ledger.candidate(trial).latency_ms
-            self._study.tell(running, self._objectives(trial.accuracy, latency_ms))
+            self._study.tell(running, self._objectives(trial.accuracy, candidate.latency_ms))
 
     def _replacement(self, candidate: Candidate) -> optuna.Trial:
         self._study.enqueue_trial(dict(zip(self._distributions, candidate.genotype, strict=True)))

@@ -115,6 +115,20 @@ def test_replay_of_what_was_asked_and_told_leads_to_the_same_proposals(name, see
     assert [second.ask() for _ in range(3)] == [first.ask() for _ in range(3)]
 
 
+def test_trials_of_another_study_are_heard_and_not_proposed_again(name):
+    others = search(world(), make_strategy("random", problem(), seed=8, trials=12), 12, seed=8)
+    others[3] = ended(3, others[3].proposal, Outcome(error="died"), 3)
+    proposed = []
+    for _ in range(2):  # the same each time
+        strategy = make_strategy(name, problem(), seed=1, trials=30)
+        for trial in others:
+            strategy.tell(trial)
+        proposed.append(ids(search(world(), strategy, 18, seed=1)))
+    assert proposed[0] == proposed[1]
+    assert len(set(proposed[0])) == 18
+    assert not set(proposed[0]) & set(ids(others))
+
+
 def test_seeds_differ(name):
     one, two = (search(world(), make_strategy(name, problem(), seed=seed, trials=5), 5, seed=0) for seed in (1, 2))
     assert ids(one) != ids(two)
