@@ -1,19 +1,20 @@
 """Four ways to predict this machine's latencies, on the same networks: `python -m benchmarks.latency --host`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from random import Random
 
 from nas.architecture import Architecture
 from nas.cli.latency.common import draw_networks
+from nas.latency.bench import Bench, open_bench
 from nas.latency.calibration import leave_one_out
 from nas.latency.host import HOST
 from nas.latency.host_table import open_host_table
-from nas.latency.measure import FULL, Bench, open_bench
 from nas.latency.score import score
 from nas.latency.table import Row, as_deployed
 from nas.latency.targets import load_target
-from nas.latency.watch import Plan, watched
+from nas.latency.watch import Reading, report, spread_out, typical_ms
 from nas.layers import Layer, lower, total_macs
 from nas.space import load_space
 
@@ -34,12 +35,12 @@ def compare(space: str, count: int, seed: int) -> list[dict[str, object]]:
         drawn = draw_networks(load_space(space), count, f"validate {seed}")
         networks = [network for network in dict.fromkeys(drawn) if network not in table.networks]
         rows = dict(table.rows)
-    measured = {reading.item: reading.ms for reading in bench.networks(networks, FULL, Random(seed))}
-    truth = [measured[network] for network in networks]
-    block_ms = isolated_blocks(bench, networks, Random(seed))
+    readings = read_all(bench, networks, Random(seed))
+    ms = {item: typical_ms(found) for item, found in readings.items()}
+    truth = [ms[network] for network in networks]
     macs = [float(total_macs(lower(network))) for network in networks]
     ops = [sum_of_ops(network, rows) for network in networks]
-    sums = [sum(block_ms[block] for block in blocks(network)) for network in networks]
+    sums = [sum(ms[block] for block in blocks(network)) for network in networks]
     ours = [model.estimate(network).ms for network in networks]
     return [
         {"predictor": "MAdds, scale and offset", **_affine(macs, truth)},
@@ -48,7 +49,7 @@ def compare(space: str, count: int, seed: int) -> list[dict[str, object]]:
         {"predictor": "sum of isolated blocks", **score(sums, truth)},
         {"predictor": "sum of isolated blocks, scale and offset", **_affine(sums, truth)},
         {"predictor": "ours", **score(ours, truth)},
-        {"predictor": "(sentinel: readings taken again)", "networks": bench.sentinel.repeats},
+        {"predictor": "note", "note": report(reading for found in readings.values() for reading in found).note},
     ]
 
 
@@ -57,11 +58,15 @@ def blocks(network: Architecture) -> list[Ops]:
     return [tuple(map(as_deployed, group)) for _, group in groupby(lower(network), key=lambda layer: layer.block)]
 
 
-def isolated_blocks(bench: Bench, networks: Sequence[Architecture], rng: Random) -> dict[Ops, float]:
-    """Milliseconds of each different block alone, the mean of two sessions."""
-    different = list(dict.fromkeys(block for network in networks for block in blocks(network)))
-    read_ms: Callable[[Ops], float] = lambda block: bench.isolated_ms(block, FULL.op_ms)  # noqa: E731
-    return {reading.item: reading.ms for reading in watched(different, read_ms, bench.sentinel, Plan(2, step=8), rng)}
+def read_all(bench: Bench, networks: Sequence[Architecture], rng: Random) -> dict[Architecture | Ops, list[Reading]]:
+    """Readings of each network, and of each different block alone, in one random order."""
+    different = dict.fromkeys(block for network in networks for block in blocks(network))
+    counts = dict.fromkeys(networks, bench.effort.network_passes) | dict.fromkeys(different, bench.effort.op_passes)
+    found: dict[Architecture | Ops, list[Reading]] = {item: [] for item in counts}
+    for item in spread_out(counts, rng):
+        reading = bench.read(item) if isinstance(item, Architecture) else bench.reading(partial(bench.op_ms, item))
+        found[item].append(reading)
+    return found
 
 
 def sum_of_ops(network: Architecture, rows: dict[Layer, Row]) -> float:
@@ -73,8 +78,9 @@ def print_comparison(records: Sequence[dict[str, object]]) -> None:
     """The records for people."""
     keys = ("networks", "mape", "worst", "within_5", "within_10", "spearman", "kendall")
     print(f"{'predictor':42}" + "".join(f"{key:>10}" for key in keys))
-    for record in records:
+    for record in records[:-1]:
         print(f"{record['predictor']:42}" + "".join(f"{record.get(key, ''):>10}" for key in keys))
+    print(records[-1]["note"])
 
 
 def _affine(values: Sequence[float], truth: Sequence[float]) -> dict[str, float]:

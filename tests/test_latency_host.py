@@ -5,7 +5,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import onnxruntime as ort
@@ -13,10 +12,11 @@ import pytest
 
 from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, PoolBlock, SepConvBlock
 from nas.errors import LatencyError, MissingOpError
+from nas.latency.bench import Effort, open_bench
 from nas.latency.graph import network_graph, op_graph
 from nas.latency.host import FLOAT, HostSetup
-from nas.latency.measure import Effort, fill_host_table, measure_layers, open_bench, validate_host
-from nas.latency.table import as_deployed, read_table
+from nas.latency.measure import fill_host_table, measure_layers, validate_host
+from nas.latency.table import as_deployed, read_table, row_key
 from nas.latency.targets import list_targets, load_target
 from nas.layers import Layer, lower
 
@@ -37,7 +37,7 @@ def network(width: int) -> Architecture:
 
 
 NETWORKS = [network(8 * i) for i in range(1, 10)]
-EFFORT = Effort(op_passes=1, op_ms=0.1, network_passes=2, network_ms=0.1, networks=9, pruned=0, patience_s=0.1)
+EFFORT = Effort(op_passes=1, op_ms=0.1, network_passes=2, network_ms=0.1, networks=9, pruned=0)
 LAYERS = {layer for architecture in NETWORKS[:2] for layer in lower(architecture)}
 
 
@@ -74,7 +74,7 @@ def steps_of_a_fill(architectures=NETWORKS) -> list[tuple[int, int]]:
 def test_a_fill_measures_every_op_once_and_the_next_one_nothing(cache):
     wanted = {as_deployed(layer) for a in NETWORKS for layer in lower(a)}
     steps = steps_of_a_fill()
-    total = len(wanted) + len(NETWORKS)
+    total = len(wanted) + 2 * len(NETWORKS)
     assert steps == [(done, total) for done in range(1, total + 1)]
     assert read_table(FLOAT.folder / "table.csv").rows.keys() == wanted
     version = load_target("host").version
@@ -110,22 +110,36 @@ def test_a_killed_fill_goes_on_where_it_stopped(cache):
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False)
     assert killed.returncode == -9
-    table = FLOAT.folder / "table.csv"
-    kept = read_table(table).rows
+    journal, table = FLOAT.folder / "readings.csv", FLOAT.folder / "table.csv"
+    kept = [line.split(",") for line in journal.read_text().splitlines()]
     assert len(kept) == 5
-    with table.open("ab") as file:
-        file.write(b"conv,8,8,4")  # what a full disk or a lost power line leaves behind
-    steps_of_a_fill()
+    for file in (journal, table):
+        with file.open("ab") as torn:
+            torn.write(b"conv,8,8,4")  # what a full disk or a lost power line leaves behind
+    steps = steps_of_a_fill()
+    assert [done for done, _ in steps] == list(range(6, steps[-1][1] + 1))
     rows = read_table(table).rows
     assert rows.keys() == {as_deployed(layer) for a in NETWORKS for layer in lower(a)}
-    assert {layer: rows[layer] for layer in kept} == kept
+    assert not journal.exists()
+    ms = {row_key(layer): row.ms for layer, row in rows.items()}
+    alone = {name: float(found) for name, found, _, _ in kept if name in ms}  # one reading is all that an op gets
+    assert alone == {name: pytest.approx(ms[name]) for name in alone}
+
+
+def test_a_broken_journal_is_one_clear_line(cache):
+    FLOAT.folder.mkdir(parents=True)
+    (FLOAT.folder / "readings.csv").write_text("conv 8 8 4 1 1 none,0.1,0.5,0.00\nwhat,is,this\n")
+    with pytest.raises(
+        LatencyError, match=r"readings\.csv:2: 'what,is,this'; expected name, ms, sentinel ms and cores"
+    ):
+        steps_of_a_fill()
 
 
 def test_new_networks_alone_bring_a_new_calibration(measured):
     first = load_target("host").version
     added = network(8).with_num_classes(7)
     steps = steps_of_a_fill([*NETWORKS, added])
-    assert len(steps) == 2  # its classifier, and itself
+    assert len(steps) == 3  # its classifier, and itself twice
     assert load_target("host").version != first
     assert added.id in list_targets()[-1].networks
 
@@ -175,11 +189,13 @@ def test_the_graph_of_a_network_ends_in_its_classes():
     assert logits.any()
 
 
-def test_rows_are_handed_over_with_their_spread():
-    ops = [Layer("conv", 16, 16, 28, 3), Layer("add", 16, 16, 28)]
-    readings = list(open_bench(patience_s=0.1).ops(ops, EFFORT, Random(0)))
-    assert {reading.item for reading in readings} == set(ops)
-    assert all(reading.ms >= 0 and reading.spread >= 0 for reading in readings)
+def test_a_reading_has_its_sentinel():
+    bench = open_bench(effort=EFFORT)
+    op, network_ = Layer("conv", 16, 16, 28, 3), bench.read(NETWORKS[0])
+    assert bench.read(op).ms > 0
+    assert network_.ms > 0
+    assert network_.sentinel_ms > 0
+    assert bench.call_ms > 0
 
 
 def test_a_width_between_measured_ones_is_interpolated_and_says_so(measured):

@@ -46,7 +46,7 @@ HOMES = {
     "torch": ("network", "training", "evaluators", "strategies.controller"),
     "torchvision": ("training.cifar10",),
     "onnx": ("latency.graph", "latency.qdq"),
-    "onnxruntime": ("latency.measure", "latency.board_runner"),
+    "onnxruntime": ("latency.bench", "latency.board_runner"),
     "optuna": ("strategies.optuna",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),

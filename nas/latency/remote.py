@@ -15,9 +15,9 @@ from nas.errors import LatencyError
 from nas.latency.calibration import require_networks
 from nas.latency.device import read_device, write_device
 from nas.latency.dtype import Dtype, provenance
-from nas.latency.graph import EMPTY, network_graph, op_graph
+from nas.latency.graph import EMPTY, Repeating, network_graph, op_graph
 from nas.latency.host import HostSetup
-from nas.latency.host_table import HostTable, open_table
+from nas.latency.host_table import HostTable, Measured, open_table
 from nas.latency.model import OpSumModel
 from nas.latency.ssh import LinkError, SshAddress, run_script
 from nas.latency.table import COEFFICIENTS, DEVICE, Row, as_deployed
@@ -34,14 +34,6 @@ _SCRIPT = Path(__file__).with_name("board_runner.py")
 _CALL = "call"
 _FACTS = ("device", "runtime_version", "core")
 _LONGEST_PAUSE_S = 16.0
-
-
-class _Repeating(np.random.Generator):
-    """The same 4,096 values again and again: weights that pack well on their way, and take the time that others do."""
-
-    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
-        """Like the generator's own, without its variety."""
-        return np.resize(np.random.default_rng(0).normal(loc, scale, 4096), size)
 
 
 @dataclass(slots=True)
@@ -97,15 +89,15 @@ class _Fill:
             if name == _CALL:
                 call_ms = ms
             elif name in self.ops:
-                self.table.add_row(Row(self.ops[name], max(ms - call_ms, 0.0), spread))
+                self.table.add([Row(self.ops[name], max(ms - call_ms, 0.0), spread)], {})
             else:
-                self.table.add_network(self.networks[name], ms, spread)
+                self.table.add([], {self.networks[name]: Measured(ms, spread)})
             if name != _CALL:
                 self.progress(total - len(self.missing), total)
 
     def _models(self, missing: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """The op of one value, whose time is that of a call, comes first in each connection."""
-        rng = _Repeating(np.random.PCG64(0))
+        rng = Repeating(np.random.PCG64(0))
         yield _CALL, op_graph(EMPTY, rng, self.dtype)
         for name in missing:
             if name in self.ops:

@@ -26,7 +26,7 @@ COEFFICIENT_COLUMNS = ("feature", "ms_per_million", "evidence")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured op: the median of its runs, and their interquartile range relative to it."""
+    """One measured op: its milliseconds, and how far its readings lie apart, relative to them."""
 
     layer: Layer
     ms: float
@@ -109,9 +109,12 @@ def read_coefficients(path: Path) -> Coefficients:
 
 def format_row(row: Row) -> str:
     """The line of a row in `table.csv`."""
-    layer = row.layer
-    counts = ",".join(str(getattr(layer, name)) for name in _COUNTS)
-    return f"{layer.kind},{counts},{layer.act},{row.ms:.6g},{row.spread:.4f}\n"
+    return f"{row_key(row.layer, ',')},{row.ms:.6g},{row.spread:.4f}\n"
+
+
+def row_key(layer: Layer, separator: str = " ") -> str:
+    """All that tells the rows of ops as deployed apart."""
+    return separator.join((layer.kind, *(str(getattr(layer, name)) for name in _COUNTS), layer.act))
 
 
 def _cells(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:

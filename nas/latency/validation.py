@@ -8,20 +8,17 @@ from pathlib import Path
 from nas.architecture import Architecture
 from nas.errors import LatencyError
 from nas.latency.score import score
+from nas.latency.watch import Report
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Networks that no fit has seen; `disturbed` of them were measured although the machine was never quiet.
-
-    `repeats` is the number of readings that were thrown away because it was not.
-    """
+    """Networks that no fit has seen, and how their measuring went."""
 
     networks: Sequence[Architecture]
     estimated_ms: Sequence[float]
     measured_ms: Sequence[float]
-    disturbed: int
-    repeats: int
+    report: Report
 
     @property
     def errors(self) -> list[float]:
@@ -33,19 +30,11 @@ class Validation:
         """See `nas.latency.score.score`."""
         return score(self.estimated_ms, self.measured_ms)
 
-    @property
-    def note(self) -> str:
-        """How the measuring went, in one line."""
-        return (
-            f"{self.repeats} readings taken again because the machine was not quiet;"
-            f" {self.disturbed} of {len(self.networks)} networks kept although it never was"
-        )
-
     def to_dict(self) -> dict[str, object]:
         """The figures as plain data."""
         pairs = zip(self.networks, self.estimated_ms, self.measured_ms, strict=True)
         records = [{"architecture": network.id, "estimated_ms": e, "measured_ms": m} for network, e, m in pairs]
-        return {**self.score, "disturbed": self.disturbed, "repeats": self.repeats, "architectures": records}
+        return {**self.score, "note": self.report.note, "architectures": records}
 
 
 def plot_validation(validation: Validation, path: Path) -> None:
