@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from nas.architecture import Architecture, ConvBlock, PoolBlock
 from nas.cli.main import nas
-from nas.cli.search import result_record
+from nas.cli.search import result_record, verify_best
 from nas.errors import SpecError
+from nas.latency.model import Latency
 from nas.layers import lower
 from nas.search import result
 from nas.space import load_reference, load_space
@@ -18,6 +19,7 @@ from nas.store.store import Store
 from nas.study import sizes, software_versions
 from nas.trial import Outcome, Proposal, Trial, TrialState
 from tests.reference_table import TABLES
+from tests.test_confidence import Model, found_best
 from tests.test_latency_cli import TINY
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -34,6 +36,7 @@ COMMANDS = {
     "show ARCH --json": "show mobilenet_v3_large --json",
     "latency estimate ARCH... --json": "latency estimate mobilenet_v2 --json",
     "latency list --json": "latency list --json",
+    "latency steps --json": "latency steps --target pixel --json",
     "space list --json": "space list --json",
     "space show NAME --json": "space show mobilenet_v1 --json",
     "space sample NAME --json": "space sample mobilenet_v1 --json",
@@ -97,8 +100,23 @@ def test_the_json_of_a_command_has_the_documented_form(command, store):
 
 def test_the_json_of_a_search_has_the_documented_form(store):
     with Store.open(store) as opened:
-        found = result_record(result(opened, "study", budget_ms=100))
+        found = result_record(result(opened, "study", budget_ms=100), 0)
     assert_same_form(found, EXAMPLES["search --json"])
+
+
+def test_the_json_of_a_verified_search_has_the_documented_form():
+    network = Architecture(32, (ConvBlock(8, 3, 2, "relu"), PoolBlock()), num_classes=4)
+    verified = verify_best(found_best(network), Model(Latency(1.0, 0.9, 1.1)))
+    assert_same_form({"verified": verified}, EXAMPLES["search --verify --json"])
+
+
+def test_the_json_of_a_fit_has_the_documented_form(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path))
+    names = ("mobilenet_v1", "mobilenet_v2", "mnasnet_a1", "mnasnet_b1", "mnasnet_small", "proxylessnas_mobile")
+    names = (*names, "mobilenet_v3_large", "mobilenet_v3_small", "mobilenet_v2_035")
+    (tmp_path / "phone.csv").write_text("network,ms\n" + "".join(f"{name},{50 + i}\n" for i, name in enumerate(names)))
+    fitted = output(f"latency fit --csv {tmp_path}/phone.csv --target phone --like pixel --json")
+    assert_same_form(fitted, EXAMPLES["latency fit --json"])
 
 
 def test_the_json_of_a_training_has_the_documented_form(tmp_path, monkeypatch):
@@ -120,8 +138,8 @@ def test_the_json_of_a_measurement_and_its_validation_has_the_documented_form(tm
 
 
 def test_every_documented_command_is_tested():
-    measuring = {"latency measure --json", "latency validate --json"}
-    assert EXAMPLES.keys() == {*COMMANDS, "search --json", "train ARCH --json", *measuring}
+    measuring = {"latency measure --json", "latency validate --json", "latency fit --json"}
+    assert EXAMPLES.keys() == {*COMMANDS, "search --json", "search --verify --json", "train ARCH --json", *measuring}
 
 
 def output(arguments: str):

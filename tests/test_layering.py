@@ -52,7 +52,7 @@ HOMES = {
     "alembic": ("store",),
     "sklearn": ("training.data",),
     "scipy": ("latency.fit", "latency.confidence", "latency.corrections", "latency.score"),
-    "matplotlib": ("report", "latency.validation"),
+    "matplotlib": ("report", "latency.validation", "latency.steps_plot"),
 }
 
 

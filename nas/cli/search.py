@@ -107,7 +107,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         latency = latency.with_coverage(confidence)
     verified = verify_best(found, latency) if verify else None
     if as_json:
-        tables.print_json(result_record(found) | ({"verified": verified} if verify else {}))
+        record = result_record(found, _interpolated(found, latency))
+        tables.print_json(record | ({"verified": verified} if verify else {}))
     else:
         _print_result(found, settings, latency)
         if verified:
@@ -121,14 +122,22 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def result_record(found: "SearchResult") -> dict[str, Any]:
+def result_record(found: "SearchResult", interpolated: int | None) -> dict[str, Any]:
     """What `nas search --json` prints; documented in docs/json.md."""
     return {
         "study": found.study,
         "trials": {state.value: count for state, count in found.counts.items()},
         "best": trial_record(found.best) if found.best else None,
         "front": [trial_record(stored) for stored in found.front],
+        "interpolated": interpolated,
     }
+
+
+def _interpolated(found: "SearchResult", latency: "LatencyModel") -> int | None:
+    """How many ops of the best network stand on similar ones; None if there is no best one."""
+    if found.best is None:
+        return None
+    return len(latency.estimate(found.best.trial.proposal.architecture).interpolated)
 
 
 def require_measurable(target: str) -> None:
@@ -185,8 +194,10 @@ def _print_result(found: "SearchResult", settings: "SearchSettings", latency: "L
         click.echo(f"the space has no more than these {tried} networks within the budget that the strategy could find")
     if (best := found.best) is None:
         return
-    high_ms = latency.estimate(best.trial.proposal.architecture).high_ms
-    sure = "" if settings.confidence is None else f", at most {high_ms:.1f} ms with confidence {settings.confidence:g}"
+    expected = latency.estimate(best.trial.proposal.architecture)
+    sure = f", at most {expected.high_ms:.1f} ms with confidence {settings.confidence:g}" if settings.confidence else ""
+    if expected.interpolated:
+        sure += f"; {len(expected.interpolated)} of its ops interpolated"
     click.echo(
         f"best within {settings.budget_ms:g} ms: trial:{best.id}, {best.trial.accuracy:.2%} on held-out images after "
         f"{settings.proxy.epochs} epochs, {best.latency_ms:.1f} ms on {best.target} (predicted{sure})\n"

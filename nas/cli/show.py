@@ -31,6 +31,8 @@ def show(arch: str, target: str, store_url: str, as_json: bool) -> None:
     )
     latency = record["latency"]
     interval = f"{latency['low_ms']:.1f} to {latency['high_ms']:.1f}"
+    if latency["interpolated"]:
+        interval += f"; {latency['interpolated']} ops interpolated, which nas latency estimate measures where it can"
     click.echo(f"""
 resolution       {architecture.resolution}
 MAdds            {record["macs"] / 1e6:.1f} M
@@ -59,7 +61,13 @@ def network_record(network: Reference, target: str) -> dict[str, Any]:
 
 def latency_record(target: str, latency: Latency) -> dict[str, Any]:
     """Milliseconds with the interval of the target's error."""
-    return {"target": target, "ms": latency.ms, "low_ms": latency.low_ms, "high_ms": latency.high_ms}
+    return {
+        "target": target,
+        "ms": latency.ms,
+        "low_ms": latency.low_ms,
+        "high_ms": latency.high_ms,
+        "interpolated": len(latency.interpolated),
+    }
 
 
 def _published_record(entry: Published) -> dict[str, Any]:

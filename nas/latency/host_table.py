@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from nas.latency.calibration import COVERAGE, Calibration, half_width
 from nas.latency.confidence import INTERPOLATION
 from nas.latency.corrected import interpolation_errors
 from nas.latency.corrections import Corrections, cross_validated, fit_corrections, network_features
+from nas.latency.csv_file import append, repair, replace_file
 from nas.latency.device import Device, read_device, write_device
 from nas.latency.dtype import provenance
 from nas.latency.host import FLOAT, HostSetup, cpu_model, governor, runtime_version
@@ -82,10 +82,10 @@ class HostTable:
             LatencyError: the disk is full or not writable.
         """
         added = {row.layer: row for row in rows}
-        _append(self.folder / TABLE, "".join(map(format_row, added.values())))
+        append(self.folder / TABLE, "".join(map(format_row, added.values())))
         self.rows.update(added)
         rounded = {network: Measured(float(f"{ms:.6g}"), spread) for network, (ms, spread) in networks.items()}
-        _append(self.folder / NETWORKS, "".join(map(_network_line, rounded.items())))
+        append(self.folder / NETWORKS, "".join(map(_network_line, rounded.items())))
         self.networks.update(rounded)
 
     @property
@@ -131,7 +131,7 @@ class HostTable:
 
     def _write_corrections(self, corrections: Corrections) -> None:
         lines = [f"{name},{value:.6g},fit to whole networks\n" for name, value in corrections.coefficients.items()]
-        _replace(self.folder / COEFFICIENTS, "".join([",".join(COEFFICIENT_COLUMNS) + "\n", *lines]))
+        replace_file(self.folder / COEFFICIENTS, "".join([",".join(COEFFICIENT_COLUMNS) + "\n", *lines]))
 
     def _device(self, note: str, fit: dict[str, float], error: dict[str, float], errors: list[float]) -> Device:
         return Device(
@@ -172,23 +172,13 @@ def open_table(folder: Path, setup: HostSetup = FLOAT) -> Iterator[HostTable]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
-            _repair(folder / TABLE, _TABLE_HEADER)
-            _repair(folder / NETWORKS, _NETWORKS_HEADER)
+            repair(folder / TABLE, _TABLE_HEADER)
+            repair(folder / NETWORKS, _NETWORKS_HEADER)
             yield HostTable(folder, setup, dict(read_table(folder / TABLE).rows), _read_networks(folder / NETWORKS))
     except Timeout:
         raise LatencyError(f"{folder}: another process has been measuring for {LOCK_SECONDS:.0f} s") from None
     except OSError as error:
         raise LatencyError(f"{folder}: {error.strerror}") from None
-
-
-def _append(path: Path, lines: str) -> None:
-    """One write and one sync: after a kill the lines are there, or torn at the end, which `_repair` mends."""
-    try:
-        with path.open("ab", buffering=0) as file:
-            file.write(lines.encode())
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise LatencyError(f"{path}: {error.strerror}") from None
 
 
 def _network_line(item: tuple[Architecture, Measured]) -> str:
@@ -198,25 +188,6 @@ def _network_line(item: tuple[Architecture, Measured]) -> str:
         (f"{measured.ms:.6g}", f"{measured.spread:.4f}", architecture.to_json())
     )
     return line.getvalue()
-
-
-def _replace(path: Path, text: str) -> None:
-    """The whole file anew: a reader sees the old one or the new one."""
-    draft = path.with_suffix(".new")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise LatencyError(f"{path}: {error.strerror}") from None
-
-
-def _repair(path: Path, header: str) -> None:
-    """Create the file with its header, or drop what stands behind its last complete line."""
-    text = path.read_bytes() if path.exists() else b""
-    if not text.endswith(b"\n"):
-        draft = path.with_suffix(".new")
-        draft.write_bytes(text[: text.rfind(b"\n") + 1] or header.encode())
-        draft.replace(path)
 
 
 def _read_networks(path: Path) -> dict[Architecture, Measured]:

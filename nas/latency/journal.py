@@ -1,16 +1,20 @@
 """`Journal`: single readings on disk, until they are rows of a table; a run that was killed goes on from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nas.architecture import Architecture
 from nas.errors import LatencyError
+from nas.latency.csv_file import append, read_cells, repair, replace_file
 from nas.latency.table import row_key
 from nas.latency.watch import Reading
 from nas.layers import Layer
 
 JOURNAL = "readings.csv"
+
+_COLUMNS = ("item", "ms", "sentinel_ms", "others")
+_HEADER = ",".join(_COLUMNS) + "\n"
 
 Item = Layer | Architecture
 """What is measured: an op as deployed, or a whole network."""
@@ -18,7 +22,7 @@ Item = Layer | Architecture
 
 @dataclass(frozen=True)
 class Journal:
-    """Readings by the names of their items; a line each of name, milliseconds, sentinel and others."""
+    """Readings by the names of their items, a line each."""
 
     path: Path
     _readings: dict[str, list[Reading]] = field(default_factory=dict)
@@ -33,42 +37,40 @@ class Journal:
         Raises:
             LatencyError: the disk is full or not writable.
         """
-        line = f"{_name(item)},{reading.ms:.6g},{reading.sentinel_ms:.6g},{reading.others:.2f}\n"
-        try:
-            with self.path.open("ab", buffering=0) as file:
-                file.write(line.encode())
-        except OSError as error:
-            raise LatencyError(f"{self.path}: {error.strerror}") from None
+        append(self.path, _line(_name(item), reading), sync=False)
         self._readings.setdefault(_name(item), []).append(reading)
 
-    def forget(self) -> None:
-        """Its readings are rows now."""
-        self.path.unlink(missing_ok=True)
-        self._readings.clear()
+    def forget(self, items: Iterable[Item]) -> None:
+        """The readings of these items are rows now, or have served.
+
+        Raises:
+            LatencyError: the disk is full or not writable.
+        """
+        for item in items:
+            self._readings.pop(_name(item), None)
+        lines = (_line(name, reading) for name, readings in self._readings.items() for reading in readings)
+        replace_file(self.path, _HEADER + "".join(lines))
 
 
 def read_journal(folder: Path) -> Journal:
-    """The journal of a table's folder, up to its last whole line.
+    """The journal of a table's folder; a line that a kill tore is dropped.
 
     Raises:
-        LatencyError: a line that is no reading.
+        LatencyError: a broken file, with file, line and expectation.
     """
-    journal = Journal(folder / JOURNAL)
-    text = journal.path.read_text(encoding="utf-8") if journal.path.exists() else ""
-    whole = text[: text.rfind("\n") + 1]
-    for number, line in enumerate(whole.splitlines(), start=1):
-        cells = line.split(",")
+    path, found = folder / JOURNAL, dict[str, list[Reading]]()
+    repair(path, _HEADER)
+    for line, cells in read_cells(path, _COLUMNS):
+        name, *numbers = cells.values()
         try:
-            name, ms, sentinel_ms, others = cells
-            reading = Reading(float(ms), float(sentinel_ms), float(others))
+            found.setdefault(name, []).append(Reading(*map(float, numbers)))
         except ValueError:
-            raise LatencyError(
-                f"{journal.path}:{number}: {line[:60]!r}; expected name, ms, sentinel ms and cores. Delete the file"
-            ) from None
-        journal._readings.setdefault(name, []).append(reading)
-    if whole != text:
-        journal.path.write_text(whole, encoding="utf-8")
-    return journal
+            raise LatencyError(f"{path}:{line}: {','.join(numbers)}; expected numbers. Delete the file") from None
+    return Journal(path, found)
+
+
+def _line(name: str, reading: Reading) -> str:
+    return f"{name},{reading.ms:.6g},{reading.sentinel_ms:.6g},{reading.others:.2f}\n"
 
 
 def _name(item: Item) -> str:

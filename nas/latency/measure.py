@@ -112,6 +112,7 @@ def validate_host(
             measured_ms=tuple(typical_ms(found[network]) for network in networks),
             report=report(reading for readings in found.values() for reading in readings),
         )
+        table.journal.forget(networks)
         if store:
             table.keep_validation(validation)
     return validation
@@ -130,7 +131,7 @@ def _read(table: HostTable, bench: Bench, items: Sequence[Item], progress: Progr
 
 
 def _keep(table: HostTable, found: Mapping[Item, Sequence[Reading]]) -> None:
-    """Rows of the readings, which the journal need not hold any longer."""
+    """Rows of the readings; the journal need not hold them any longer."""
     rows, networks = list[Row](), dict[Architecture, Measured]()
     for item, readings in found.items():
         if isinstance(item, Layer):
@@ -138,4 +139,4 @@ def _keep(table: HostTable, found: Mapping[Item, Sequence[Reading]]) -> None:
         else:
             networks[item] = Measured(typical_ms(readings), spread(readings))
     table.add(rows, networks)
-    table.journal.forget()
+    table.journal.forget(found)

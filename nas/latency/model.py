@@ -36,7 +36,7 @@ class LatencyModel(Protocol):
 
     @property
     def version(self) -> str:
-        """Hash of the content of the table; estimates of one version are comparable."""
+        """Hash of the device and its costs; estimates of one version are comparable."""
         ...
 
     def estimate(self, architecture: Architecture) -> Latency:
@@ -115,7 +115,7 @@ class OpSumModel:
         """
         layers = tuple(layers)
         if missing := self.missing(layers):
-            raise MissingOpError(self._explain(missing))
+            raise MissingOpError(self.explain(missing))
         return sum(self._known[layer] for layer in layers)
 
     def missing(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
@@ -127,7 +127,8 @@ class OpSumModel:
                 del missing[layer]
         return tuple(missing)
 
-    def _explain(self, missing: tuple[Layer, ...]) -> str:
+    def explain(self, missing: tuple[Layer, ...]) -> str:
+        """That these ops were not measured, and the command that measures them."""
         names = "; ".join(map(str, missing[:3])) + (f"; and {len(missing) - 3} more" if len(missing) > 3 else "")
         here = host_setup(self.target)
         command = f"nas latency measure {(here or FLOAT).options} ARCH (the network's name or file)"

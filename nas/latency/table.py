@@ -1,14 +1,14 @@
 """What each op costs: a table of measured ops, or coefficients for the features of any op."""
 
-import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 from nas.architecture import Activation
 from nas.errors import LatencyError
+from nas.latency.csv_file import read_cells
 from nas.latency.features import NETWORK, features
 from nas.layers import Kind, Layer
 
@@ -85,7 +85,7 @@ def read_table(path: Path) -> Table:
         LatencyError: a wrong header or row, with file, line and expectation.
     """
     rows: dict[Layer, Row] = {}
-    for line, cells in _cells(path, COLUMNS):
+    for line, cells in read_cells(path, COLUMNS):
         row = _row(f"{path}:{line}", cells)
         if row.layer in rows:
             raise LatencyError(f"{path}:{line}: {row.layer} is listed twice; expected one row per op")
@@ -100,7 +100,7 @@ def read_coefficients(path: Path) -> Coefficients:
         LatencyError: a wrong header or row, with file, line and expectation.
     """
     found: dict[str, float] = {}
-    for line, cells in _cells(path, COEFFICIENT_COLUMNS):
+    for line, cells in read_cells(path, COEFFICIENT_COLUMNS):
         if cells["feature"] in found:
             raise LatencyError(f"{path}:{line}: {cells['feature']} is listed twice; expected one row per feature")
         found[cells["feature"]] = _number(f"{path}:{line}", "ms_per_million", cells["ms_per_million"])
@@ -115,28 +115,6 @@ def format_row(row: Row) -> str:
 def row_key(layer: Layer, separator: str = " ") -> str:
     """All that tells the rows of ops as deployed apart."""
     return separator.join((layer.kind, *(str(getattr(layer, name)) for name in _COUNTS), layer.act))
-
-
-def _cells(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise LatencyError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise LatencyError(f"{path}: not a text file; expected CSV in UTF-8") from None
-    lines = csv.reader(text.splitlines(), strict=True)
-    try:
-        for number, cells in enumerate(lines, start=1):
-            if number == 1 and tuple(cells) != columns:
-                raise LatencyError(f"{path}:1: header {','.join(cells)!r}; expected {','.join(columns)}")
-            if len(cells) != len(columns):
-                raise LatencyError(f"{path}:{number}: {len(cells)} cells; expected {len(columns)}")
-            if number > 1:
-                yield number, dict(zip(columns, cells, strict=True))
-    except csv.Error as error:
-        raise LatencyError(f"{path}:{lines.line_num}: {error}; expected CSV") from None
-    if not text.strip():
-        raise LatencyError(f"{path}: empty; expected the header {','.join(columns)}")
 
 
 def _row(place: str, cells: Mapping[str, str]) -> Row:

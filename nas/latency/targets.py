@@ -81,7 +81,7 @@ def load_folder(folder: Path) -> OpSumModel:
     costs: OpCosts = read_table(folder / TABLE) if measured else read_coefficients(folder / COEFFICIENTS)
     if measured and fitted:
         costs = read_corrected(folder)
-    files = (DEVICE, *((TABLE,) if measured else ()), *((COEFFICIENTS,) if fitted else ()))
+    files = (DEVICE, COEFFICIENTS if fitted else TABLE)  # rows measured later on a miss make no new version
     content = b"".join((folder / name).read_bytes() for name in files)
     return OpSumModel(device, costs, hashlib.sha256(content).hexdigest()[:12])
 

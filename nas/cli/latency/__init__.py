@@ -9,6 +9,7 @@ _COMMANDS = {
     "estimate": ("nas.cli.latency.estimate", "estimate", "Predict the latency of networks."),
     "measure": ("nas.cli.latency.measure", "measure", "Measure the ops of a space, here or on a board."),
     "validate": ("nas.cli.latency.validate", "validate", "Compare estimates with whole networks, measured."),
+    "steps": ("nas.cli.latency.steps", "steps", "Find the widths at which latency really falls."),
     "fit": ("nas.cli.latency.fit", "fit", "Make a target of measured networks."),
 }
 

@@ -30,6 +30,14 @@ dtype_option = click.option(
     "--dtype", type=click.Choice(get_args(Dtype)), help="int8: statically quantised.  [default: float32]"
 )
 
+miss_option = click.option(
+    "--on-miss",
+    type=click.Choice(["measure", "interpolate", "error"]),
+    default="measure",
+    show_default=True,
+    help="Of ops that a table lacks. What cannot be measured from here is interpolated.",
+)
+
 
 def error_text(error: Mapping[str, float]) -> str:
     """The mean error of a device, for people."""
@@ -89,11 +97,24 @@ def networks_to_fit(space: SearchSpace, effort: "Effort") -> list[Architecture]:
 
 @contextmanager
 def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr with the time left; what it yields takes the steps done and their number."""
+    """A bar on stderr with the time left; what it yields takes the steps done and their number.
+
+    Nothing is shown before the first step: there may be nothing to do, or an error in place of it.
+    """
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(
+        TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
+    )
+    task = bar.add_task(text, total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.start()  # which does nothing when it has been started
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
