@@ -169,7 +169,17 @@ def test_a_score_counts_shares_and_ranks():
     }  # fmt: skip
 
 
+def test_a_machine_that_has_become_slower_is_no_error_of_its_table_and_reported():
+    estimated = (1.0, 2.1, 3.0)
+    found = Validation((), estimated, (1.1, 2.2, 3.3), 0.1, report([read(1.0)]))
+    assert found.errors == pytest.approx([0, 0.05, 0])
+    assert found.score["mape"] == 1.67
+    assert "ran +10.0% slower than when the table was made" in found.note
+    assert "mean error with it: 7.58 %" in found.note
+    assert found.to_dict()["drift"] == 0.1
+
+
 def test_a_validation_draws_its_plot(tmp_path):
-    found = Validation((), (1.0, 2.1, 3.0), (1.0, 2.0, 3.3), report([read(1.0)]))
+    found = Validation((), (1.0, 2.1, 3.0), (1.0, 2.0, 3.3), 0.0, report([read(1.0)]))
     plot_validation(found, tmp_path / "plot.svg")
     assert "measured, ms" in (tmp_path / "plot.svg").read_text()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
+from statistics import median
 
 from nas.architecture import Architecture
 from nas.errors import LatencyError
@@ -19,6 +20,10 @@ from nas.layers import Layer, lower
 
 Progress = Callable[[int, int], None]
 """Is told the readings that have been taken, and how many there will be."""
+
+
+ANCHORS = 15
+"""Networks that a validation measures again to see whether the machine itself has changed."""
 
 
 def _silent(done: int, total: int) -> None:
@@ -93,7 +98,8 @@ def validate_host(
     """Measure whole networks and compare; those that the table was fitted on are left out.
 
     Ops that the table lacks are measured with them, each alone, as they are before any estimate of this machine that
-    has to be right. `store` puts the error and its interval into `device.yaml`.
+    has to be right. So are `ANCHORS` networks of the table, which say how much slower or faster the machine runs now
+    than when the table was made. `store` puts the error and its interval into `device.yaml`.
 
     Raises:
         LatencyError: this machine has no table, fewer than nine networks, or the cache is not writable.
@@ -103,16 +109,18 @@ def validate_host(
         networks = [network for network in dict.fromkeys(architectures) if network not in table.networks]
         require_networks(len(networks))
         missing = table.missing(layer for network in networks for layer in lower(network))
-        found = _read(table, open_bench(setup, effort), [*missing, *networks], progress)
+        anchors = Random(0).sample(list(table.networks), min(ANCHORS, len(table.networks)))
+        found = _read(table, open_bench(setup, effort), [*missing, *networks, *anchors], progress)
+        table.journal.forget([*networks, *anchors])
         _keep(table, {layer: found[layer] for layer in missing})
         model = load_target(setup.name)
         validation = Validation(
             networks=tuple(networks),
             estimated_ms=tuple(model.estimate(network).ms for network in networks),
             measured_ms=tuple(typical_ms(found[network]) for network in networks),
+            drift=median(typical_ms(found[anchor]) / table.networks[anchor].ms for anchor in anchors) - 1,
             report=report(reading for readings in found.values() for reading in readings),
         )
-        table.journal.forget(networks)
         if store:
             table.keep_validation(validation)
     return validation

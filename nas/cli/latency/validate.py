@@ -65,4 +65,4 @@ def validate(  # noqa: PLR0913, PLR0917
             ]
         ],
     )
-    click.echo(found.report.note)
+    click.echo(found.note)
