@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.architecture import MBConvBlock, SepConvBlock
+from nas.latency.calibration import with_base
 from nas.latency.corrected import CorrectedTable, interpolate, interpolation_errors
 from nas.latency.corrections import (
     Corrections,
@@ -101,7 +102,19 @@ def test_corrections_find_what_a_machine_does_and_no_op_costs_less_than_nothing(
     corrections = fit_corrections(features[:80], measured[:80])
     estimates = [predict(corrections, network) for network in features[80:]]
     assert score(estimates, measured[80:])["mape"] < 1
-    assert min(corrections.coefficients.values()) >= 0
+    assert min(value for name, value in corrections.coefficients.items() if name != "network") >= 0
+
+
+def test_a_machine_on_which_large_networks_cost_more_than_in_proportion_has_a_negative_constant():
+    features, measured = synthetic(120)
+    measured = [ms - 0.3 for ms in measured]  # its constant was 0.1
+    corrections = fit_corrections(features[:80], measured[:80])
+    assert corrections.base_ms == pytest.approx(-0.2, abs=0.05)
+    assert score([predict(corrections, network) for network in features[80:]], measured[80:])["mape"] < 1
+
+
+def test_a_negative_constant_makes_no_small_network_free():
+    assert [with_base(ops_ms, -0.5) for ops_ms in (0.0, 0.4, 1.0, 5.0)] == [0.0, 0.2, 0.5, 4.5]
 
 
 def test_a_few_disturbed_networks_do_not_move_the_corrections_much():

@@ -7,8 +7,9 @@ import pytest
 
 from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, PoolBlock
 from nas.errors import LatencyError, MissingOpError
+from nas.latency.bench import QUICK
 from nas.latency.host import FLOAT
-from nas.latency.measure import QUICK, fill_host_table
+from nas.latency.measure import fill_host_table
 from nas.latency.model import OpSumModel
 from nas.latency.on_miss import MeasuringModel, load_model
 from nas.latency.table import TABLE, as_deployed, read_table

@@ -1,4 +1,4 @@
-"""What ops cost inside a network, from what they cost alone: non-negative coefficients that whole networks teach."""
+"""What ops cost inside a network, from what they cost alone: coefficients that whole networks teach."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from math import log2, sqrt
 
 import numpy as np
 
+from nas.latency.calibration import with_base
 from nas.latency.features import NETWORK
 from nas.layers import Layer
 
@@ -21,6 +22,9 @@ STRENGTH = 1e-4
 ROBUST_ROUNDS = 4
 OUTLIER = 2.5
 """Networks whose error is beyond this many median errors count less: a disturbed measurement is no truth."""
+
+_LESS = "less"
+"""Of the fit alone: the network's constant where it is negative."""
 
 _FREE_ACTS = ("none", "relu", "relu6")  # clamped while the result is stored
 
@@ -41,7 +45,7 @@ class Corrections:
 
     @property
     def base_ms(self) -> float:
-        """What every network pays once."""
+        """What every network pays once; negative where large networks cost more than in proportion to their ops."""
         return self.coefficients.get(NETWORK, 0.0)
 
 
@@ -87,14 +91,15 @@ def network_features(ops: Sequence[Op]) -> dict[str, float]:
 def fit_corrections(networks: Sequence[Mapping[str, float]], measured_ms: Sequence[float]) -> Corrections:
     """The coefficients with the least squares of relative errors, by the networks' features.
 
-    Non-negative, so that no op costs less than nothing; a ridge keeps those near their start that the networks do not
-    tell apart; outliers count less.
+    Those of ops are not negative, so that no op costs less than nothing; the network's constant may be. A ridge keeps
+    those near their start that the networks do not tell apart; outliers count less.
     """
     from scipy.optimize import nnls  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to import
 
-    names = sorted({name for features in networks for name in features})
+    names = [_LESS, *sorted({name for features in networks for name in features})]
     ms = np.array(measured_ms)
     matrix = np.array([[features.get(name, 0.0) for name in names] for features in networks]) / ms[:, None]
+    matrix[:, 0] = -1 / ms
     scale = np.sqrt((matrix**2).mean(0)) + 1e-12
     ridge = sqrt(STRENGTH * len(ms))
     start = ridge * scale * np.array([_start(name) for name in names])
@@ -106,12 +111,17 @@ def fit_corrections(networks: Sequence[Mapping[str, float]], measured_ms: Sequen
         errors = np.abs(matrix @ solution - 1)
         bound = OUTLIER * max(float(np.median(errors)), 1e-6)
         weights = np.sqrt(np.minimum(1, bound / np.maximum(errors, 1e-9)))
-    return Corrections(dict(zip(names, (float(f"{c:.6g}") for c in solution / scale), strict=True)))
+    found = dict(zip(names, map(float, solution / scale), strict=True))
+    found[NETWORK] -= found.pop(_LESS)
+    return Corrections({name: float(f"{coefficient:.6g}") for name, coefficient in found.items()})
 
 
 def predict(corrections: Corrections, features: Mapping[str, float]) -> float:
     """Milliseconds of a network by its features."""
-    return sum(corrections.coefficients.get(name, _start(name)) * value for name, value in features.items())
+    ops = (
+        corrections.coefficients.get(name, _start(name)) * value for name, value in features.items() if name != NETWORK
+    )
+    return with_base(sum(ops), corrections.base_ms)
 
 
 def cross_validated(networks: Sequence[Mapping[str, float]], measured_ms: Sequence[float], folds: int) -> list[float]:

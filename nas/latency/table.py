@@ -103,7 +103,8 @@ def read_coefficients(path: Path) -> Coefficients:
     for line, cells in read_cells(path, COEFFICIENT_COLUMNS):
         if cells["feature"] in found:
             raise LatencyError(f"{path}:{line}: {cells['feature']} is listed twice; expected one row per feature")
-        found[cells["feature"]] = _number(f"{path}:{line}", "ms_per_million", cells["ms_per_million"])
+        least = -1e6 if cells["feature"] == NETWORK else 0.0  # the constant alone may be negative
+        found[cells["feature"]] = _number(f"{path}:{line}", "ms_per_million", cells["ms_per_million"], least)
     return Coefficients(found)
 
 
@@ -131,11 +132,11 @@ def _row(place: str, cells: Mapping[str, str]) -> Row:
     return Row(layer, _number(place, "ms", cells["ms"]), _number(place, "spread", cells["spread"]))
 
 
-def _number(place: str, name: str, text: str) -> float:
+def _number(place: str, name: str, text: str, least: float = 0.0) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise LatencyError(f"{place}: {name} {text!r}; expected a number of at least 0")
+    if not least <= value < math.inf:
+        raise LatencyError(f"{place}: {name} {text!r}; expected a number of at least {least:g}")
     return value
