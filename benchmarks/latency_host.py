@@ -5,10 +5,11 @@ from functools import partial
 from itertools import groupby
 from random import Random
 
+import numpy as np
+
 from nas.architecture import Architecture
-from nas.cli.latency.common import draw_networks
+from nas.cli.latency.common import draw_networks, progress_bar
 from nas.latency.bench import Bench, open_bench
-from nas.latency.calibration import leave_one_out
 from nas.latency.host import HOST
 from nas.latency.host_table import open_host_table
 from nas.latency.score import score
@@ -25,7 +26,7 @@ def compare(space: str, count: int, seed: int) -> list[dict[str, object]]:
     """One record per predictor: its name and its score on networks that the table was not fitted on.
 
     Work and sums are judged twice: as they are, and with the scale and offset of the other networks of the same draw,
-    which favours them, since ours knows none of these networks.
+    which favours them over ours as it is, and takes off what the machine has drifted since the table was made.
 
     Raises:
         LatencyError: this machine has no table, or it lacks ops of the space.
@@ -49,6 +50,7 @@ def compare(space: str, count: int, seed: int) -> list[dict[str, object]]:
         {"predictor": "sum of isolated blocks", **score(sums, truth)},
         {"predictor": "sum of isolated blocks, scale and offset", **_affine(sums, truth)},
         {"predictor": "ours", **score(ours, truth)},
+        {"predictor": "ours, scale and offset", **_affine(ours, truth)},
         {"predictor": "note", "note": report(reading for found in readings.values() for reading in found).note},
     ]
 
@@ -63,9 +65,12 @@ def read_all(bench: Bench, networks: Sequence[Architecture], rng: Random) -> dic
     different = dict.fromkeys(block for network in networks for block in blocks(network))
     counts = dict.fromkeys(networks, bench.effort.network_passes) | dict.fromkeys(different, bench.effort.op_passes)
     found: dict[Architecture | Ops, list[Reading]] = {item: [] for item in counts}
-    for item in spread_out(counts, rng):
-        reading = bench.read(item) if isinstance(item, Architecture) else bench.reading(partial(bench.op_ms, item))
-        found[item].append(reading)
+    turns = spread_out(counts, rng)
+    with progress_bar("measuring networks and blocks") as progress:
+        for done, item in enumerate(turns, start=1):
+            reading = bench.read(item) if isinstance(item, Architecture) else bench.reading(partial(bench.op_ms, item))
+            found[item].append(reading)
+            progress(done, len(turns))
     return found
 
 
@@ -84,5 +89,12 @@ def print_comparison(records: Sequence[dict[str, object]]) -> None:
 
 
 def _affine(values: Sequence[float], truth: Sequence[float]) -> dict[str, float]:
-    estimates = [(1 + error) * ms for error, ms in zip(leave_one_out(values, truth), truth, strict=True)]
+    """The score with the scale and offset, of any sign, that fit all other networks best."""
+    ms = np.array(truth)
+    matrix = np.stack([np.array(values), np.ones(len(ms))], axis=1)
+    estimates = []
+    for index in range(len(ms)):
+        others = np.arange(len(ms)) != index
+        solution = np.linalg.lstsq(matrix[others] / ms[others, None], np.ones(len(ms) - 1))[0]
+        estimates.append(float(matrix[index] @ solution))
     return score(estimates, truth)
