@@ -164,6 +164,36 @@ def test_a_corrupt_cache_is_refused_with_file_and_line(measured):
         fill_host_table(LAYERS, architectures=NETWORKS, effort=EFFORT)
 
 
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("table.csv", r"table\.csv:\d+: \d cells; expected 9"),
+        ("coefficients.csv", r"coefficients\.csv:\d+: \d cells; expected 3"),
+        ("device.yaml", r"device\.yaml"),
+    ],
+)
+def test_a_file_cut_short_is_one_clear_line(measured, name, error):
+    path = FLOAT.folder / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2].rstrip(b"\n") + b"\ncut")
+    with pytest.raises(LatencyError, match=error):
+        load_target("host").estimate(NETWORKS[0])
+
+
+def test_coefficients_cut_at_the_end_of_a_line_are_noticed(measured):
+    path = FLOAT.folder / "coefficients.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(LatencyError, match=r"no row 'network'; expected one at the end: the file was cut short"):
+        load_target("host")
+
+
+def test_a_table_cut_short_is_mended_by_measuring_what_it_lost(measured):
+    path = FLOAT.folder / "table.csv"
+    rows = read_table(path).rows
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert steps_of_a_fill()
+    assert read_table(path).rows.keys() == rows.keys()
+
+
 def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("NAS_CACHE", str(tmp_path / "file"))

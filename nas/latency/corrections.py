@@ -112,7 +112,7 @@ def fit_corrections(networks: Sequence[Mapping[str, float]], measured_ms: Sequen
         bound = OUTLIER * max(float(np.median(errors)), 1e-6)
         weights = np.sqrt(np.minimum(1, bound / np.maximum(errors, 1e-9)))
     found = dict(zip(names, map(float, solution / scale), strict=True))
-    found[NETWORK] -= found.pop(_LESS)
+    found[NETWORK] = found.pop(NETWORK) - found.pop(_LESS)  # which puts it last
     return Corrections({name: float(f"{coefficient:.6g}") for name, coefficient in found.items()})
 
 
