@@ -1,14 +1,19 @@
 """`nas latency fit`: targets of the user's own from measured whole networks."""
 
+import csv
+import itertools
 import json
+import math
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from nas.errors import LatencyError
-from nas.latency.fit import Sample, cross_validate
+from nas.latency.fit import Sample, cross_validate, parse_block
 from nas.latency.table import read_coefficients
 from nas.latency.targets import list_targets, load_target
+from nas.layers import lower
 from nas.space import load_reference, load_space, references
 from tests.test_cli import nas  # noqa: F401 - a fixture
 
@@ -160,3 +165,109 @@ def test_the_coefficients_say_how_many_networks_stand_behind_them(nas, folder): 
     assert "network," in text
     assert "fit; in 60 of 60 networks" in text
     assert all(value >= 0 for value in read_coefficients(folder / "phone" / "coefficients.csv").ms_per_unit.values())
+
+
+PIXEL1_DATA = Path(__file__).parents[2] / "shared/data/pixel1"
+
+
+def tunas_blocks():
+    """The residual blocks of the TuNAS tables, in the format of `--blocks`."""
+    lines = (PIXEL1_DATA / "blocks_tunas.csv").read_text().splitlines()[1:]
+    for row in csv.DictReader(lines):
+        c, tail = row["c"], "se" * (row["se"] not in {"0", "0.0"}) + "hs" * (row["act"] == "h_swish")
+        mid = f"m{row['mid']}" if row["type"] == "mbconv" else ""
+        op = "mb" if row["type"] == "mbconv" else "ds"
+        yield f"{op}{row['kernel']}s1i{c}{mid}o{c}{tail},{row['hw']},{row['ms_mean']}"
+
+
+def single_path_blocks():
+    """The blocks of Single-Path NAS, in the same format."""
+    lines = (PIXEL1_DATA / "blocks_single_path_nas.csv").read_text().splitlines()[1:]
+    for row in csv.DictReader(lines):
+        mid = int(row["in_c"]) * int(row["expand"])
+        op = f"ds{row['kernel']}s{row['stride']}i{row['in_c']}" if row["expand"] == "1" else None
+        op = op or f"mb{row['kernel']}s{row['stride']}i{row['in_c']}m{mid}"
+        yield f"{op}o{row['out_c']},{row['in_hw']},{row['ms']}"
+
+
+@pytest.mark.skipif(not PIXEL1_DATA.is_dir(), reason="../shared/data/pixel1 is absent")
+@pytest.mark.parametrize(
+    ("blocks", "count", "mean", "within_10"), [(single_path_blocks, 88, 3.5, 95), (tunas_blocks, 1344, 13, 45)]
+)
+def test_a_target_is_fitted_to_published_blocks_and_says_how_well(nas, folder, blocks, count, mean, within_10):  # noqa: F811
+    """The bounds are a little above what docs/latency.md reports."""
+    (folder / "blocks.csv").write_text("block,size,ms\n" + "\n".join(blocks()) + "\n")
+    code, out, err = nas("latency", "fit", "--blocks", "blocks.csv", "--target", "phone", "--json")
+    assert code == 0, err
+    error = json.loads(out)["error"]
+    assert error["networks"] == count
+    assert error["mape"] < mean
+    assert error["within_10"] > within_10
+    device = load_target("phone").device
+    assert device.provenance[-1]["note"] == "the error is that of blocks alone; that of whole networks is not known"
+    assert device.interval == pytest.approx(sorted(map(abs, device.errors))[math.ceil((count + 1) * 0.9) - 1], abs=1e-4)
+
+
+def block_ms(block, size):
+    """What the phone of `phone_ms` takes for a block, 1 ms of it for the call."""
+    return 2 * PIXEL1.ops_ms(parse_block(block, size)) * PIXEL1.device.calibration.scale + 1
+
+
+def many_blocks():
+    for kernel, stride, size in itertools.product((3, 5, 7), (1, 2), (112, 28, 14)):
+        for inner, mid, outer in ((16, 48, 24), (40, 120, 40), (80, 480, 112)):
+            for tail in ("", "hs", "se"):
+                yield f"mb{kernel}s{stride}i{inner}m{mid}o{outer}{tail}", size
+    yield from ((f"c3s{stride}i3o{width}", 224) for stride in (1, 2) for width in (16, 24, 32))
+
+
+def test_blocks_teach_what_whole_networks_take(nas, folder):  # noqa: F811
+    rows = [f"{block},{size},{block_ms(block, size):.6f}" for block, size in many_blocks()]
+    (folder / "blocks.csv").write_text("block,size,ms\n" + "\n".join(rows) + "\n")
+    code, out, _ = nas("latency", "fit", "--blocks", "blocks.csv", "--target", "phone")
+    assert code == 0
+    assert "0 networks and 168 blocks, mean error 0.0 %" in out
+    assert "that of whole networks is not known" in out
+    model = load_target("phone")
+    for network in networks(10, seed=5):
+        ops_ms = PIXEL1.ops_ms(lower(network)) * PIXEL1.device.calibration.scale
+        assert model.estimate(network).ms == pytest.approx(2 * ops_ms + 1, rel=0.001)
+
+
+def test_networks_beside_blocks_are_what_the_error_speaks_of(nas, folder):  # noqa: F811
+    write_csv(folder, networks(12))
+    rows = [f"{block},{size},{block_ms(block, size):.6f}" for block, size in many_blocks()]
+    (folder / "blocks.csv").write_text("block,size,ms\n" + "\n".join(rows) + "\n")
+    fit = ("latency", "fit", "--target", "phone", "--csv", "phone.csv")
+    assert "12 networks cannot support" in nas(*fit)[2]
+    code, out, err = nas(*fit, "--blocks", "blocks.csv", "--json")
+    assert code == 0, err
+    assert json.loads(out)["error"]["networks"] == 12
+    assert json.loads(out)["error"]["mape"] < 5
+    assert load_target("phone").device.provenance[-1]["note"] == "the error is that of whole networks"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("block,ms\n", "blocks.csv:1: header 'block,ms'; expected block,size,ms"),
+        ("block,size,ms\nmb3s1i16m96o24,56\n", "blocks.csv:2: 2 cells; expected 3, a block, the size of its input"),
+        ("block,size,ms\nmb3,56,1\n", "blocks.csv:2: block 'mb3'; expected for example mb3s1i16m96o24"),
+        ("block,size,ms\nmb3s1i16m96o24,0,1\n", "blocks.csv:2: size '0'; expected the height and width"),
+        ("block,size,ms\nmb3s1i16m96o24,56,-1\n", "blocks.csv:2: ms '-1'; expected milliseconds above 0"),
+        ("block,size,ms\nmb3s1i16m96o24,56,1\n", "0 networks and 1 blocks cannot support"),
+    ],
+)
+def test_a_wrong_file_of_blocks_is_one_line(nas, folder, text, message):  # noqa: F811
+    (folder / "blocks.csv").write_text(text)
+    code, _, err = nas("latency", "fit", "--blocks", "blocks.csv", "--target", "phone")
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_what_is_fitted_to_must_be_given(nas, folder):  # noqa: F811
+    fit = ("latency", "fit", "--target", "phone")
+    assert "--csv is missing; expected measured networks, or --blocks" in nas(*fit)[2]
+    assert "--csv is missing; expected measured networks for --like" in nas(*fit, "--like", "pixel")[2]
+    assert "do not go together" in nas(*fit, "--like", "pixel", "--csv", "a", "--blocks", "b")[2]

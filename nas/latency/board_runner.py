@@ -1,7 +1,8 @@
 """What runs on a remote board: times the models of a tar stream. Sent as text; needs python3, numpy and onnxruntime.
 
 Reads the archive from stdin and prints a line of JSON, marked by `@nas`, for itself and for each model as soon as it is
-measured. Nothing is written on the board. A member called `network-...` is given more time than an op.
+measured. Nothing is written on the board. The first member is the sentinel, which is timed before and after each other
+one: when it slows down, so does what is measured beside it. One called `network-...` is given more time than an op.
 """
 
 from __future__ import annotations  # the board's python may be old
@@ -11,6 +12,7 @@ import platform
 import sys
 import tarfile
 import time
+from collections.abc import Callable
 
 import numpy as np
 import onnxruntime as ort
@@ -18,6 +20,7 @@ import onnxruntime as ort
 WARM_UP = 3
 MIN_RUNS, MAX_RUNS = 11, 101
 OP_BUDGET_MS, NETWORK_BUDGET_MS = 25.0, 500.0
+SENTINEL_RUNS = 9
 
 
 def say(record: dict[str, object]) -> None:
@@ -40,15 +43,11 @@ def device_name() -> str:
     return read("/proc/device-tree/model") or (names[0] if names else platform.machine())
 
 
-def run_ms(session: ort.InferenceSession, feed: dict[str, np.ndarray]) -> float:
-    """CPU time of this thread, which does all the work."""
-    start = time.thread_time_ns()
-    session.run(None, feed)
-    return (time.thread_time_ns() - start) / 1e6
+def stopwatch(model: bytes) -> Callable[[], float]:
+    """A new session, warmed up; each call is one run and returns its milliseconds.
 
-
-def measure(model: bytes, budget_ms: float) -> tuple[float, float]:
-    """Median milliseconds of one run, and the relative interquartile range."""
+    They are CPU time of this thread, which does all the work.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -60,9 +59,22 @@ def measure(model: bytes, budget_ms: float) -> tuple[float, float]:
         else rng.randint(0, 256, i.shape, np.uint8)
         for i in session.get_inputs()
     }
-    first = [run_ms(session, feed) for _ in range(WARM_UP)][-1]
-    runs = int(min(max(budget_ms / max(first, 1e-3), MIN_RUNS), MAX_RUNS))
-    low, median, high = np.quantile([run_ms(session, feed) for _ in range(runs)], (0.25, 0.5, 0.75))
+
+    def run_ms() -> float:
+        start = time.thread_time_ns()
+        session.run(None, feed)
+        return (time.thread_time_ns() - start) / 1e6
+
+    for _ in range(WARM_UP):
+        run_ms()
+    return run_ms
+
+
+def measure(model: bytes, budget_ms: float) -> tuple[float, float]:
+    """Median milliseconds of one run, and the relative interquartile range."""
+    run_ms = stopwatch(model)
+    runs = int(min(max(budget_ms / max(run_ms(), 1e-3), MIN_RUNS), MAX_RUNS))
+    low, median, high = np.quantile([run_ms() for _ in range(runs)], (0.25, 0.5, 0.75))
     return float(median), float((high - low) / median)
 
 
@@ -71,11 +83,25 @@ def main() -> None:
     governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "unknown"
     say({"device": device_name(), "runtime_version": ort.__version__, "core": "any; governor " + governor})
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|gz") as archive:
-        for member in archive:
-            file = archive.extractfile(member)
-            assert file is not None
-            ms, spread = measure(file.read(), NETWORK_BUDGET_MS if member.name.startswith("network") else OP_BUDGET_MS)
-            say({"name": member.name, "ms": ms, "spread": spread})
+        members = iter(archive)
+        sentinel = stopwatch(content(archive, next(members)))
+        for member in members:
+            model = content(archive, member)
+            before = beside(sentinel)
+            ms, spread = measure(model, NETWORK_BUDGET_MS if member.name.startswith("network") else OP_BUDGET_MS)
+            say({"name": member.name, "ms": ms, "spread": spread, "sentinel_ms": max(before, beside(sentinel))})
+
+
+def beside(sentinel: Callable[[], float]) -> float:
+    """The sentinel's milliseconds now: the lower quartile of some runs."""
+    return float(np.quantile([sentinel() for _ in range(SENTINEL_RUNS)], 0.25))
+
+
+def content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """A file of the archive."""
+    file = archive.extractfile(member)
+    assert file is not None
+    return file.read()
 
 
 if __name__ == "__main__":

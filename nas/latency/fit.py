@@ -1,10 +1,11 @@
-"""Fit per-op coefficients to the latencies of whole networks, and judge them on networks that the fit has not seen."""
+"""Fit per-op coefficients to the latencies of networks and blocks, and judge them on what the fit has not seen."""
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy.optimize import nnls  # type: ignore[import-untyped]
@@ -24,12 +25,26 @@ from nas.architecture import (
 )
 from nas.errors import LatencyError
 from nas.latency.features import NETWORK, features
-from nas.layers import lower
+from nas.layers import Layer, lower
 
 HELD_OUT = 5
 """Every fifth row of a file is kept from the fit."""
 
 _BLOCK = re.compile(r"(c|ds|mb)(\d+)s(\d+)i(\d+)(?:m(\d+))?o(\d+)(se)?(hs)?")
+
+
+class Measured(Protocol):
+    """Something that was measured as a whole."""
+
+    @property
+    def ms(self) -> float:
+        """Its milliseconds."""
+        ...
+
+    @property
+    def features(self) -> Mapping[str, float]:
+        """Sum of the features of all its ops, and the constant that is paid once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,24 @@ class Sample:
 
     architecture: Architecture
     ms: float
+
+    @property
+    def features(self) -> Mapping[str, float]:
+        """See `Measured.features`."""
+        return network_features(self.architecture)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSample:
+    """One block that was measured alone, by its ops, and its milliseconds."""
+
+    layers: tuple[Layer, ...]
+    ms: float
+
+    @property
+    def features(self) -> Mapping[str, float]:
+        """See `Measured.features`; a block alone pays the constant of a network."""
+        return _sum_features(self.layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +133,38 @@ def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     return seen, list(samples[HELD_OUT - 1 :: HELD_OUT])
 
 
+def parse_block(text: str, size: int) -> tuple[Layer, ...]:
+    """The ops of one token of a layer string (see `parse_network`) on a map of `size` pixels; its own input is taken.
+
+    Raises:
+        LatencyError: no such token.
+    """
+    match = _BLOCK.fullmatch(text)
+    if match is None:
+        raise LatencyError(f"block {text!r}; expected for example mb3s1i16m96o24")
+    network = Architecture(size, (_block(match, pooled=False), PoolBlock()), 1, in_channels=int(match[4]))
+    return tuple(layer for layer in lower(network) if layer.block == 0)
+
+
 def network_features(architecture: Architecture) -> dict[str, float]:
     """Sum of the features of all ops, and the constant of the network."""
+    return _sum_features(lower(architecture))
+
+
+def _sum_features(layers: Iterable[Layer]) -> dict[str, float]:
     total = {NETWORK: 1.0}
-    for layer in lower(architecture):
+    for layer in layers:
         for name, value in features(layer).items():
             total[name] = total.get(name, 0.0) + value
     return total
 
 
-def fit_coefficients(samples: Sequence[Sample], known: Mapping[str, float]) -> dict[str, float]:
+def fit_coefficients(samples: Sequence[Measured], known: Mapping[str, float]) -> dict[str, float]:
     """Non-negative milliseconds per unit of each feature with the least squares of relative errors.
 
     Features in `known` keep the coefficient given there.
     """
-    rows = [network_features(sample.architecture) for sample in samples]
+    rows = [sample.features for sample in samples]
     names = sorted({name for row in rows for name in row} - known.keys())
     ms = np.array([sample.ms for sample in samples])
     matrix = np.array([[row.get(name, 0.0) for name in names] for row in rows])
@@ -128,18 +178,17 @@ def sum_ms(architecture: Architecture, coefficients: Mapping[str, float]) -> flo
     return sum(coefficients[name] * value for name, value in network_features(architecture).items())
 
 
-def cross_validate(samples: Sequence[Sample], folds: int = 5) -> list[float]:
-    """Relative error (estimated / measured - 1) of each network by a fit to those of the other folds.
+def cross_validate(samples: Sequence[Measured], folds: int = 5) -> list[float]:
+    """Relative error (estimated / measured - 1) of each network or block by a fit to those of the other folds.
 
-    Networks lie in folds in turn. A feature that no other fold has costs nothing there, which its error shows.
+    They lie in folds in turn. A feature that no other fold has costs nothing there, which its error shows.
     """
     errors = [0.0] * len(samples)
     for fold in range(folds):
         others = [sample for i, sample in enumerate(samples) if i % folds != fold]
         coefficients = fit_coefficients(others, {})
         for i in range(fold, len(samples), folds):
-            units = network_features(samples[i].architecture)
-            estimated = sum(coefficients.get(name, 0.0) * value for name, value in units.items())
+            estimated = sum(coefficients.get(name, 0.0) * value for name, value in samples[i].features.items())
             errors[i] = estimated / samples[i].ms - 1
     return errors
 

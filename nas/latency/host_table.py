@@ -88,6 +88,19 @@ class HostTable:
         append(self.folder / NETWORKS, "".join(map(_network_line, rounded.items())))
         self.networks.update(rounded)
 
+    def drop(self, layers: Iterable[Layer], networks: Iterable[Architecture]) -> None:
+        """Forget ops and networks, so that they are measured again.
+
+        Raises:
+            LatencyError: the disk is full or not writable.
+        """
+        for layer in layers:
+            del self.rows[layer]
+        for network in networks:
+            del self.networks[network]
+        replace_file(self.folder / TABLE, _TABLE_HEADER + "".join(map(format_row, self.rows.values())))
+        replace_file(self.folder / NETWORKS, _NETWORKS_HEADER + "".join(map(_network_line, self.networks.items())))
+
     @property
     def calibrated(self) -> bool:
         """Whether `device.yaml` stands on all networks that have been measured."""

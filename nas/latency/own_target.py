@@ -1,26 +1,39 @@
-"""A target of the user's own, fitted to whole networks that somebody measured on it."""
+"""A target of the user's own, fitted to whole networks and to blocks that somebody measured on it."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 
 from nas.architecture import Architecture
 from nas.errors import LatencyError, NasError
-from nas.latency.calibration import COVERAGE, Calibration, calibrate, half_width, leave_one_out, require_networks
+from nas.latency.calibration import (
+    COVERAGE,
+    MIN_NETWORKS,
+    Calibration,
+    calibrate,
+    half_width,
+    leave_one_out,
+    require_networks,
+)
 from nas.latency.device import Device, write_device
-from nas.latency.fit import Sample, cross_validate, fit_coefficients, network_features, summary
+from nas.latency.fit import BlockSample, Measured, Sample, cross_validate, fit_coefficients, parse_block, summary
 from nas.latency.score import error_summary
 from nas.latency.table import COEFFICIENT_COLUMNS, COEFFICIENTS, DEVICE, TABLE
 from nas.latency.targets import find_folder, load_folder
 
 COLUMNS = ("network", "ms")
-"""The header of a file of measurements."""
+"""The header of a file of measured networks."""
 
-NETWORKS_PER_FEATURE = 2
-"""With fewer, the coefficients follow the noise of single networks."""
+BLOCK_COLUMNS = ("block", "size", "ms")
+"""The header of a file of measured blocks: a token of a layer string, height and width of its input, milliseconds."""
+
+MAX_SIZE = 1 << 14
+
+ROWS_PER_FEATURE = 2
+"""With fewer networks and blocks, the coefficients follow the noise of single networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +56,12 @@ def read_measurements(path: Path, resolve: Callable[[str], Architecture]) -> lis
         LatencyError: an absent file, a wrong header or row, a network listed twice; with file, line and expectation.
     """
     found: dict[Architecture, tuple[int, float]] = {}
-    for line, cells in _rows(path):
+    for line, cells in _rows(path, COLUMNS, "a network and milliseconds"):
         try:
-            architecture, ms = resolve(cells[0].strip()), float(cells[1])
+            architecture = resolve(cells[0].strip())
         except NasError as error:
             raise LatencyError(f"{path}:{line}: {error}") from None
-        except ValueError:
-            ms = 0.0
-        if not (isfinite(ms) and ms > 0):
-            raise LatencyError(f"{path}:{line}: ms {cells[1]!r}; expected milliseconds above 0")
+        ms = _milliseconds(f"{path}:{line}", cells[1])
         if architecture in found:
             first = found[architecture][0]
             raise LatencyError(f"{path}:{line}: the network of line {first} again; expected one row per network")
@@ -59,39 +69,78 @@ def read_measurements(path: Path, resolve: Callable[[str], Architecture]) -> lis
     return [Sample(architecture, ms) for architecture, (_, ms) in found.items()]
 
 
-def fit_own_target(samples: Sequence[Sample], origin: Origin, folder: Path, *, like: str | None = None) -> Device:
-    """Write the folder of a target fitted to `samples`, and return what its `device.yaml` says.
+def read_blocks(path: Path) -> list[BlockSample]:
+    """The blocks and milliseconds of a CSV file with `BLOCK_COLUMNS`; a block may be listed more than once.
 
-    The coefficients of all ops are fitted, each fold of the networks judged by a fit to the others. With `like`, the
+    Raises:
+        LatencyError: an absent file, a wrong header or row; with file, line and expectation.
+    """
+    found = []
+    for line, (block, size, ms) in _rows(path, BLOCK_COLUMNS, "a block, the size of its input and milliseconds"):
+        place = f"{path}:{line}"
+        if not (size.strip().isdecimal() and 0 < int(size) < MAX_SIZE):
+            raise LatencyError(f"{place}: size {size!r}; expected the height and width of the block's input")
+        try:
+            layers = parse_block(block.strip(), int(size))
+        except NasError as error:
+            raise LatencyError(f"{place}: {error}") from None
+        found.append(BlockSample(layers, _milliseconds(place, ms)))
+    return found
+
+
+def fit_own_target(
+    samples: Sequence[Sample],
+    origin: Origin,
+    folder: Path,
+    *,
+    blocks: Sequence[BlockSample] = (),
+    like: str | None = None,
+) -> Device:
+    """Write the folder of a target fitted to networks and blocks, and return what its `device.yaml` says.
+
+    The coefficients of all ops are fitted, each fold judged by a fit to the others. The error is that of the networks
+    if there are nine, else that of the blocks, which says little of whole networks. With `like`, the
     ops are those of another target, and a scale and an offset alone are fitted, each network left out in turn.
 
     Raises:
-        LatencyError: too few networks, an op that the other target lacks, or a folder that cannot be written.
+        LatencyError: too few networks or blocks, an op that the other target lacks, or a folder that cannot be written.
     """
     try:
-        device = _fit_like(samples, origin, folder, like) if like else _fit_all(samples, origin, folder)
+        device = _fit_like(samples, origin, folder, like) if like else _fit_all(samples, blocks, origin, folder)
     except OSError as error:
         raise LatencyError(f"{folder}: {error.strerror}") from None
     write_device(device, folder / DEVICE)
     return device
 
 
-def _fit_all(samples: Sequence[Sample], origin: Origin, folder: Path) -> Device:
+def _fit_all(samples: Sequence[Sample], blocks: Sequence[BlockSample], origin: Origin, folder: Path) -> Device:
+    rows: list[Measured] = [*samples, *blocks]
     counts: dict[str, int] = {}
-    for sample in samples:
-        for name in network_features(sample.architecture):
+    for row in rows:
+        for name in row.features:
             counts[name] = counts.get(name, 0) + 1
-    needed = NETWORKS_PER_FEATURE * len(counts)
-    if len(samples) < needed:
+    needed = ROWS_PER_FEATURE * len(counts)
+    if len(rows) < needed:
+        given = f"{len(samples)} networks" + (f" and {len(blocks)} blocks" if blocks else "")
         raise LatencyError(
-            f"{len(samples)} networks cannot support the {len(counts)} coefficients of their ops; expected "
-            f"{needed} or more, or --like TARGET, which fits a scale and an offset alone"
+            f"{given} cannot support the {len(counts)} coefficients of their ops; expected {needed} or more, or nine "
+            f"networks and --like TARGET, which fits a scale and an offset alone"
         )
-    errors = cross_validate(samples)
-    _write(folder, {COEFFICIENTS: _coefficient_lines(fit_coefficients(samples, {}), counts, len(samples))})
-    found = summary(errors, [sample.ms for sample in samples])
+    errors = cross_validate(rows)
+    judged = slice(len(samples)) if len(samples) >= MIN_NETWORKS else slice(len(samples), None)
+    _write(folder, {COEFFICIENTS: _coefficient_lines(fit_coefficients(rows, {}), counts, len(rows))})
+    found = summary(errors[judged], [row.ms for row in rows[judged]])
     fit = {key: round(value, 4) for key, value in asdict(found).items()}
-    return _device(samples, origin, folder, errors, calibration=Calibration(), fit=fit, like=None)
+    made = _device(samples, origin, folder, errors[judged], calibration=Calibration(), fit=fit, like=None)
+    if not blocks:
+        return made
+    of = "whole networks" if judged.start is None else "blocks alone; that of whole networks is not known"
+    note = {
+        "source": f"{len(blocks)} blocks",
+        "used_for": "coefficients of the ops",
+        "note": f"the error is that of {of}",
+    }
+    return replace(made, provenance=(*made.provenance, note))
 
 
 def _fit_like(samples: Sequence[Sample], origin: Origin, folder: Path, like: str) -> Device:
@@ -162,7 +211,17 @@ def _write(folder: Path, costs: Mapping[str, str]) -> None:
         draft.replace(folder / name)
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
+def _milliseconds(place: str, text: str) -> float:
+    try:
+        ms = float(text)
+    except ValueError:
+        ms = 0.0
+    if not (isfinite(ms) and ms > 0):
+        raise LatencyError(f"{place}: ms {text!r}; expected milliseconds above 0")
+    return ms
+
+
+def _rows(path: Path, columns: tuple[str, ...], what: str) -> list[tuple[int, list[str]]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -173,12 +232,10 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         raise LatencyError(f"{path}: not a text file; expected CSV in UTF-8") from None
     except csv.Error as error:
         raise LatencyError(f"{path}:{reader.line_num}: {error}; expected CSV") from None
-    if not rows or tuple(rows[0][1]) != COLUMNS:
+    if not rows or tuple(rows[0][1]) != columns:
         found = ",".join(rows[0][1]) if rows else ""
-        raise LatencyError(f"{path}:1: header {found!r}; expected {','.join(COLUMNS)}")
+        raise LatencyError(f"{path}:1: header {found!r}; expected {','.join(columns)}")
     for line, cells in rows[1:]:
-        if len(cells) != len(COLUMNS):
-            raise LatencyError(
-                f"{path}:{line}: {len(cells)} cells; expected {len(COLUMNS)}, a network and milliseconds"
-            )
+        if len(cells) != len(columns):
+            raise LatencyError(f"{path}:{line}: {len(cells)} cells; expected {len(columns)}, {what}")
     return rows[1:]

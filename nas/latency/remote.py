@@ -1,12 +1,13 @@
-"""Measure ops and whole networks on a board that `ssh` reaches; rows are kept as they come back."""
+"""Measure ops and whole networks on a board or a phone; rows are kept as they come back over a link that may break."""
 
 import json
-import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from nas.latency.graph import EMPTY, Repeating, network_graph, op_graph
 from nas.latency.host import HostSetup
 from nas.latency.host_table import HostTable, Measured, open_table
 from nas.latency.model import OpSumModel
-from nas.latency.ssh import LinkError, SshAddress, run_script
+from nas.latency.ssh import SENTINEL, LinkError
 from nas.latency.table import COEFFICIENTS, DEVICE, Row, as_deployed
 from nas.latency.targets import load_folder
 from nas.layers import Layer, lower
@@ -30,17 +31,37 @@ RECONNECTS = 5
 BOARD = "board.json"
 """What the board said of itself when its table was begun."""
 
-_SCRIPT = Path(__file__).with_name("board_runner.py")
+TOLERANCE = 0.06
+"""How much slower than its best the sentinel may run beside a reading that counts."""
+
+RETRIES = 3
+"""How often a reading is taken again before it is kept as disturbed; in all, half as many are as there are models."""
+
+_SENTINEL = Layer("conv", 64, 64, 28, 3, act="relu")
 _CALL = "call"
 _FACTS = ("device", "runtime_version", "core")
 _LONGEST_PAUSE_S = 16.0
+
+
+class Link(Protocol):
+    """The way to a board; its text is the address, as in `--device`."""
+
+    def run(self, models: Iterable[tuple[str, bytes]]) -> Iterator[dict[str, Any]]:
+        """What the board says of itself (`device`, `runtime_version`, `core`), then `name`, `ms` and `spread` of each
+        model as soon as it was timed, and the milliseconds of the sentinel, which comes first, beside it.
+
+        Raises:
+            LinkError: no connection, or one that broke; what came before is good.
+            LatencyError: the board cannot measure.
+        """  # noqa: D205
+        ...
 
 
 @dataclass(slots=True)
 class _Fill:
     """A table that is being filled from a board."""
 
-    address: SshAddress
+    link: Link
     table: HostTable
     ops: dict[str, Layer]  # by the name that travels
     networks: dict[str, Architecture]
@@ -48,6 +69,9 @@ class _Fill:
     pause_s: float
     dtype: Dtype
     facts: dict[str, str] = field(default_factory=dict)
+    beside_ms: dict[str, float] = field(default_factory=dict)  # the sentinel, beside what was kept in this run
+    best_ms: float = inf  # of the sentinel
+    again: Counter[str] = field(default_factory=Counter)  # readings that were thrown away
 
     @property
     def missing(self) -> list[str]:
@@ -62,15 +86,15 @@ class _Fill:
             LatencyError: no connection at all, `RECONNECTS` attempts without a new row, or a script that failed.
         """
         total, failures = len(self.missing), 0
-        while missing := self.missing:
-            reason = "the script ended early"
+        while missing := self.missing or self._proven_slow():
+            reason, before = "the link ended early", (len(missing), self.again.total())
             try:
                 self._connect(missing, total)
             except LinkError as error:
                 if not self.facts:
                     raise
                 reason = str(error)
-            failures = failures + 1 if len(self.missing) == len(missing) else 0
+            failures = failures + 1 if (len(self.missing), self.again.total()) == before else 0
             if failures == RECONNECTS:
                 raise LatencyError(
                     f"{reason}; gave up after {RECONNECTS} attempts without a new row. What was measured is kept: the "
@@ -80,24 +104,59 @@ class _Fill:
                 time.sleep(min(self.pause_s * 2**failures, _LONGEST_PAUSE_S))
 
     def _connect(self, missing: Sequence[str], total: int) -> None:
-        call_ms = math.nan
-        for record in run_script(self.address, _SCRIPT.read_bytes(), self._models(missing)):
+        call_ms = nan
+        for record in self.link.run(self._models(missing)):
             if "name" not in record:
                 self._meet(record)
                 continue
-            name, ms, spread = self._timing(record)
+            name, ms, spread, beside_ms = self._timing(record)
+            self.best_ms = min(self.best_ms, beside_ms)
             if name == _CALL:
                 call_ms = ms
-            elif name in self.ops:
+                continue
+            if self._disturbed(beside_ms) and self._may_repeat(name, total):
+                self.again[name] += 1
+                continue
+            self.beside_ms[name] = beside_ms
+            if name in self.ops:
                 self.table.add([Row(self.ops[name], max(ms - call_ms, 0.0), spread)], {})
             else:
                 self.table.add([], {self.networks[name]: Measured(ms, spread)})
-            if name != _CALL:
-                self.progress(total - len(self.missing), total)
+            self.progress(total - len(self.missing), total)
+
+    def _disturbed(self, beside_ms: float) -> bool:
+        return beside_ms > self.best_ms * (1 + TOLERANCE)
+
+    def _may_repeat(self, name: str, total: int) -> bool:
+        return self.again[name] < RETRIES and self.again.total() < total / 2
+
+    def _proven_slow(self) -> list[str]:
+        """Names that were kept before the sentinel showed its best, which says that they were disturbed; forgotten."""
+        total = len(self.beside_ms)
+        slow = [n for n, ms in self.beside_ms.items() if self._disturbed(ms) and self._may_repeat(n, total)]
+        slow = slow[: max(0, total // 2 - self.again.total())]
+        self.again.update(slow)
+        self.table.drop(
+            [self.ops[name] for name in slow if name in self.ops],
+            [self.networks[name] for name in slow if name in self.networks],
+        )
+        return slow
+
+    @property
+    def note(self) -> str:
+        """How the measuring went; empty if nothing was measured."""
+        kept = sum(map(self._disturbed, self.beside_ms.values()))
+        return (
+            f"sentinel {self.best_ms:.4f} ms; {self.again.total()} readings taken again; {kept} of "
+            f"{len(self.beside_ms)} ops and networks kept although the board was not quiet"
+            if self.beside_ms
+            else ""
+        )
 
     def _models(self, missing: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """The op of one value, whose time is that of a call, comes first in each connection."""
+        """The sentinel and the op of one value, whose time is that of a call, come first in each connection."""
         rng = Repeating(np.random.PCG64(0))
+        yield SENTINEL, op_graph(_SENTINEL, rng, self.dtype)
         yield _CALL, op_graph(EMPTY, rng, self.dtype)
         for name in missing:
             if name in self.ops:
@@ -121,24 +180,23 @@ class _Fill:
         for key in ("device", "runtime_version", "dtype"):
             if known[key] != facts[key]:
                 raise LatencyError(
-                    f"{self.address}: {key} is {facts[key]}, and {self.table.folder.name} was measured with "
+                    f"{self.link}: {key} is {facts[key]}, and {self.table.folder.name} was measured with "
                     f"{known[key]}; expected another --target"
                 )
         self.facts = facts
 
-    def _timing(self, record: dict[str, Any]) -> tuple[str, float, float]:
-        name, ms, spread = (record.get(key) for key in ("name", "ms", "spread"))
-        numbers = isinstance(ms, float) and isinstance(spread, float) and 0 <= ms < math.inf and 0 <= spread < math.inf
-        if not numbers or not (name == _CALL or name in self.ops or name in self.networks):
-            raise LatencyError(f"{self.address}: said {record}; expected a name that was sent, ms and spread")
+    def _timing(self, record: dict[str, Any]) -> tuple[str, float, float, float]:
+        name, *found = (record.get(key) for key in ("name", "ms", "spread", "sentinel_ms"))
+        numbers = [number for number in found if isinstance(number, float) and 0 <= number < inf]
+        if len(numbers) < len(found) or not (name == _CALL or name in self.ops or name in self.networks):
+            raise LatencyError(f"{self.link}: said {record}; expected a name that was sent, ms, spread and sentinel_ms")
         assert isinstance(name, str)
-        assert isinstance(ms, float)
-        assert isinstance(spread, float)
-        return name, ms, spread
+        ms, spread, beside_ms = numbers
+        return name, ms, spread, beside_ms
 
 
 def measure_board(  # noqa: PLR0913 - what, where to, and how to go about it
-    address: SshAddress,
+    link: Link,
     folder: Path,
     layers: Iterable[Layer],
     *,
@@ -162,10 +220,12 @@ def measure_board(  # noqa: PLR0913 - what, where to, and how to go about it
         ops = {f"op-{i}": layer for i, layer in enumerate(sorted(wanted, key=str))}
         networks = {f"network-{i}": network for i, network in enumerate(dict.fromkeys(architectures))}
         require_networks(len({*table.networks, *networks.values()}))
-        _Fill(address, table, ops, networks, progress, pause_s, dtype).run()
+        fill = _Fill(link, table, ops, networks, progress, pause_s, dtype)
+        fill.run()
         if not table.calibrated:
             table.calibrate("")
-        _sign(address, folder, dtype)
+        if fill.facts or not _signed(folder):
+            _sign(link, folder, dtype, fill.note)
     return load_folder(folder)
 
 
@@ -179,7 +239,12 @@ def _read_facts(path: Path) -> dict[str, str]:
     return {"dtype": "float32"} | facts  # boards were measured before there was another
 
 
-def _sign(address: SshAddress, folder: Path, dtype: Dtype) -> None:
+def _signed(folder: Path) -> bool:
+    """Whether the last calibration was followed by the board's name: a kill may come between the two."""
+    return any("--device" in item["source"] for item in read_device(folder / DEVICE).provenance)
+
+
+def _sign(link: Link, folder: Path, dtype: Dtype, note: str) -> None:
     """Put the board's name where the calibration has put this machine's."""
     facts = _read_facts(folder / BOARD)
     device = replace(
@@ -187,6 +252,6 @@ def _sign(address: SshAddress, folder: Path, dtype: Dtype) -> None:
         device=facts["device"],
         runtime_version=facts["runtime_version"],
         core=facts["core"],
-        provenance=provenance(f"nas latency measure --device {address}", dtype),
+        provenance=provenance(f"nas latency measure --device {link}", dtype, note),
     )
     write_device(device, folder / DEVICE)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
 from typing import IO, Any
 
@@ -18,6 +19,10 @@ from nas.errors import LatencyError
 _ADDRESS = re.compile(
     r"ssh://(?:(?P<user>[\w.][\w.-]*)@)?(?P<host>[\w.][\w.-]*|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,5}))?/?"
 )
+SENTINEL = "sentinel"
+"""The model that is timed before and after each other one."""
+
+_SCRIPT = Path(__file__).with_name("board_runner.py")
 _MARK = "@nas "
 _LOST = 255  # ssh's own exit code: no connection, or a connection that broke
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3")
@@ -40,6 +45,10 @@ class SshAddress:
         user = f"{self.user}@" if self.user else ""
         return f"ssh://{user}{self.host}" + (f":{self.port}" if self.port else "")
 
+    def run(self, models: Iterable[tuple[str, bytes]]) -> Iterator[dict[str, Any]]:
+        """What the board says of itself, then the timings of the models, as `board_runner` measures them."""
+        return run_script(self, _SCRIPT.read_bytes(), models)
+
     def command(self, remote: str) -> list[str]:
         """The local command that runs `remote` on the board; it asks for no password and notices a dead link."""
         found = ["ssh", *self.options]
@@ -59,7 +68,7 @@ def parse_address(text: str) -> SshAddress:
     """
     match = _ADDRESS.fullmatch(text)
     if match is None or (match["port"] and not 0 < int(match["port"]) < 1 << 16):
-        raise LatencyError(f"--device {text!r}; expected ssh://user@host or ssh://user@host:port")
+        raise LatencyError(f"--device {text!r}; expected ssh://user@host, ssh://user@host:port or adb://serial")
     return SshAddress(match["host"], match["user"], int(match["port"]) if match["port"] else None)
 
 

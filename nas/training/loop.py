@@ -3,13 +3,14 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Optimizer
 
@@ -17,6 +18,9 @@ from nas.training.batches import eval_batches, steps_per_epoch, train_batches
 from nas.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from nas.training.data import Data, ImageSet
 from nas.trial import Metrics, Outcome, Report
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""`loss(images, logits, labels)` of a batch, all on one device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,18 @@ class Recipe:
         return self.lr * (1 + math.cos(math.pi * (step - rising) / (steps - rising))) / 2
 
 
-def train(network: nn.Module, data: Data, recipe: Recipe, report: Report, checkpoint: Path | None = None) -> Outcome:
+def train(  # noqa: PLR0913 - what is trained, on what, how, and who hears of it
+    network: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    report: Report,
+    checkpoint: Path | None = None,
+    *,
+    loss: Loss | None = None,
+) -> Outcome:
     """Train `network` in place and measure it on the held-out images after each epoch.
+
+    `loss` is in place of the cross-entropy to the labels, smoothed as the recipe says.
 
     Metrics: `accuracy` and `loss` (held out), `train_loss`, and over the whole training `train_seconds` and
     `images_per_second` of the training steps alone. With `checkpoint` the state is saved there after each epoch, and
@@ -67,7 +81,7 @@ def train(network: nn.Module, data: Data, recipe: Recipe, report: Report, checkp
     images = min(len(data.train), steps_per_epoch(len(data.train), recipe.batch_size) * recipe.batch_size)
     for epoch in range(done.epoch + 1, recipe.epochs + 1):
         started = time.perf_counter()
-        train_loss = _train_epoch(network, optimizer, data, recipe, epoch)
+        train_loss = _train_epoch(network, optimizer, data, recipe, epoch, loss or _cross_entropy(recipe))
         seconds = metrics.get("train_seconds", 0.0) + time.perf_counter() - started
         if not math.isfinite(train_loss):
             return Outcome(error=f"the loss became {train_loss} in epoch {epoch}; a smaller learning rate may help")
@@ -103,7 +117,15 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _train_epoch(network: nn.Module, optimizer: Optimizer, data: Data, recipe: Recipe, epoch: int) -> float:
+def _cross_entropy(recipe: Recipe) -> Loss:
+    return lambda images, logits, labels: functional.cross_entropy(
+        logits, labels, label_smoothing=recipe.label_smoothing
+    )
+
+
+def _train_epoch(  # noqa: PLR0913, PLR0917 - the state of a training
+    network: nn.Module, optimizer: Optimizer, data: Data, recipe: Recipe, epoch: int, loss_of: Loss
+) -> float:
     """Mean loss. All randomness follows from seed and epoch, so that a resumed training draws the same."""
     device = next(network.parameters()).device
     rng = np.random.default_rng([recipe.seed, epoch])
@@ -115,9 +137,10 @@ def _train_epoch(network: nn.Module, optimizer: Optimizer, data: Data, recipe: R
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.zero_grad()
+        images = x.to(device, non_blocking=True)
         with _precision(device):
-            logits = network(x.to(device, non_blocking=True))
-        loss = functional.cross_entropy(logits.float(), labels.to(device), label_smoothing=recipe.label_smoothing)
+            logits = network(images)
+        loss = loss_of(images, logits.float(), labels.to(device))
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += loss.detach()

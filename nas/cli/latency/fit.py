@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from nas.architecture import Architecture
-from nas.cli.latency.common import error_text
 from nas.cli.options import json_option, resolve_network, store_option
+from nas.errors import LatencyError
 from nas.latency.targets import new_target
 
 
 @click.command()
-@click.option("--csv", "path", required=True, type=click.Path(path_type=Path), help="Rows of network,ms.")
+@click.option("--csv", "path", type=click.Path(path_type=Path), help="Whole networks: rows of network,ms.")
+@click.option("--blocks", type=click.Path(path_type=Path), help="Blocks measured alone: rows of block,size,ms.")
 @click.option("--target", required=True, help="Name of the new target.")
 @click.option("--device", help="What was measured, as people know it.  [default: the target's name]")
 @click.option("--runtime", default="not recorded", show_default=True)
@@ -27,7 +28,8 @@ from nas.latency.targets import new_target
 @store_option
 @json_option
 def fit(  # noqa: PLR0913, PLR0917 - the command's options
-    path: Path,
+    path: Path | None,
+    blocks: Path | None,
     target: str,
     device: str | None,
     runtime: str,
@@ -43,30 +45,49 @@ def fit(  # noqa: PLR0913, PLR0917 - the command's options
     store_url: str,
     as_json: bool,
 ) -> None:
-    """Make a target of measured whole networks: a CSV file with the columns network and ms.
+    """Make a target of measured networks (--csv), of blocks (--blocks), or of both.
 
     A network is a reference network's name, a JSON file (its path relative to the CSV file), trial:ID, or a layer
-    string such as `c3s2i3o32 ds3s1i32o16 mb5s2i16m96o24se gap`.
+    string such as `c3s2i3o32 ds3s1i32o16 mb5s2i16m96o24se gap`. A block is one word of such a string, and size the
+    height and width of its input. The error is that of networks left out, or of blocks where there are no networks.
     """
     from nas.cli import tables  # noqa: PLC0415
     from nas.latency.fit import parse_network  # noqa: PLC0415 - scipy
-    from nas.latency.own_target import Origin, fit_own_target, read_measurements  # noqa: PLC0415 - scipy
+    from nas.latency.own_target import Origin, fit_own_target, read_blocks, read_measurements  # noqa: PLC0415 - scipy
 
     def resolve(text: str) -> Architecture:
         if " " in text:
             return parse_network(text, resolution, classes)
+        assert path is not None
         return resolve_network(str(path.parent / text) if text.endswith(".json") else text, store_url).architecture
 
+    if blocks is not None and like:
+        raise LatencyError("--blocks and --like do not go together: with --like a scale and an offset alone are fitted")
+    if path is None and (blocks is None or like):
+        raise LatencyError(f"--csv is missing; expected measured networks{' for --like' if like else ', or --blocks'}")
     folder = new_target(target, out, replace=replace)
-    samples = read_measurements(path, resolve)
-    origin = Origin(device or target, runtime, runtime_version, threads, core, dtype, source=path.name)
-    made = fit_own_target(samples, origin, folder, like=like)
+    samples = read_measurements(path, resolve) if path else []
+    measured = read_blocks(blocks) if blocks else []
+    origin = Origin(
+        device or target,
+        runtime,
+        runtime_version,
+        threads,
+        core,
+        dtype,
+        source=" and ".join(file.name for file in (path, blocks) if file),
+    )
+    made = fit_own_target(samples, origin, folder, blocks=measured, like=like)
     if as_json:
         tables.print_json(
             {"target": target, "folder": str(folder), "error": dict(made.error), "interval": made.interval}
         )
         return
+    found = f"{len(samples)} networks" + (f" and {len(measured)} blocks" if measured else "")
     click.echo(
-        f"{target}: {len(samples)} networks, mean error {error_text(made.error)} on networks left out, "
+        f"{target}: {found}, mean error {made.error['mape']:.1f} % on {made.error['networks']:.0f} left out, "
         f"interval of {made.coverage:.0%} +-{made.interval:.1%}; in {folder}"
     )
+    for item in made.provenance:
+        if note := item.get("note"):
+            click.echo(note)

@@ -1,5 +1,6 @@
-"""`nas latency measure`: the table of this machine or of a board."""
+"""`nas latency measure`: the table of this machine, of a board or of a phone."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,7 @@ from nas.cli.latency.common import (
     space_option,
     threads_option,
 )
+from nas.cli.latency.phone import phone_link, time_user_models
 from nas.cli.options import json_option, resolve_network, store_option
 from nas.errors import LatencyError
 from nas.latency.dtype import Dtype
@@ -25,12 +27,26 @@ from nas.space import SearchSpace, load_space
 
 if TYPE_CHECKING:
     from nas.latency.model import OpSumModel
+    from nas.latency.remote import Link
 
 
 @click.command()
 @click.argument("archs", nargs=-1, metavar="[ARCH]...")
 @click.option("--target", default=HOST, show_default=True, help="host is this machine; with --device, a new name.")
-@click.option("--device", metavar="ssh://USER@HOST[:PORT]", help="A Linux board with python3, numpy and onnxruntime.")
+@click.option(
+    "--device",
+    metavar="ADDRESS",
+    help="ssh://USER@HOST[:PORT], a Linux board with python3, numpy and onnxruntime; or adb://SERIAL, with --runner.",
+)
+@click.option(
+    "--runner", metavar="NAME=PATH", help="Of adb://: ort_perf_test or tflite_benchmark, built for the phone."
+)
+@click.option("--cores", metavar="MASK", help="Of adb://: the cores to run on, in hexadecimal, such as f0.")
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Of adb://: time the model files in this folder instead.",
+)
 @space_option
 @classes_option
 @threads_option
@@ -39,8 +55,9 @@ if TYPE_CHECKING:
 @store_option
 @json_option
 def measure(  # noqa: PLR0913, PLR0917 - the command's options
-    archs: tuple[str, ...], target: str, device: str | None, space: str, classes: int, threads: int | None,
-    dtype: Dtype | None, quick: bool, store_url: str, as_json: bool,
+    archs: tuple[str, ...], target: str, device: str | None, runner: str | None, cores: str | None,
+    models: Path | None, space: str, classes: int, threads: int | None, dtype: Dtype | None, quick: bool,
+    store_url: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure each op of a space, and of each ARCH if given, here or on a board with ONNX Runtime.
 
@@ -52,8 +69,13 @@ def measure(  # noqa: PLR0913, PLR0917 - the command's options
     if device is not None:
         if threads not in (None, 1):
             raise LatencyError("--threads: a board is measured with one thread; expected --threads 1 or none")
-        model = _measured_board(device, target, dtype or "float32", found, others, quick=quick)
+        phone = phone_link(device, runner, cores, models)
+        if phone is not None and models is not None:
+            time_user_models(phone, models, target, store_url, as_json=as_json)
+            return
+        model = _measured_board(phone or _board(device), target, dtype or "float32", found, others, quick=quick)
     else:
+        phone_link("", runner, cores, models)
         setup = require_host(target, threads, dtype, f"only --target {HOST} can, or a board that --device names")
         model = measured_host(found, setup, others, quick=quick)
     if as_json:
@@ -69,15 +91,20 @@ def measure(  # noqa: PLR0913, PLR0917 - the command's options
 
 
 def _measured_board(  # noqa: PLR0913
-    device: str, target: str, dtype: Dtype, space: SearchSpace, others: frozenset[Layer], *, quick: bool
+    link: "Link", target: str, dtype: Dtype, space: SearchSpace, others: frozenset[Layer], *, quick: bool
 ) -> "OpSumModel":
     from nas.latency.bench import FULL, QUICK  # noqa: PLC0415 - onnxruntime
     from nas.latency.remote import measure_board  # noqa: PLC0415 - onnx
+
+    folder = new_target(target, replace=True)  # a table that exists is added to
+    networks = networks_to_fit(space, QUICK if quick else FULL)
+    with progress_bar(f"measuring ops and networks on {link}") as progress:
+        return measure_board(
+            link, folder, space.layers() | others, architectures=networks, dtype=dtype, progress=progress
+        )
+
+
+def _board(device: str) -> "Link":
     from nas.latency.ssh import parse_address  # noqa: PLC0415
 
-    address, folder = parse_address(device), new_target(target, replace=True)  # a table that exists is added to
-    networks = networks_to_fit(space, QUICK if quick else FULL)
-    with progress_bar(f"measuring ops and networks on {address}") as progress:
-        return measure_board(
-            address, folder, space.layers() | others, architectures=networks, dtype=dtype, progress=progress
-        )
+    return parse_address(device)

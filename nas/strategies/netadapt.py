@@ -1,0 +1,288 @@
+"""NetAdapt: cut one width after the other, always where it costs least accuracy, until the budget is met.
+
+Yang et al., NetAdapt, 1804.03230, algorithm 1; the other rule is that of MobileNetV3, 1905.02244, section 4.2.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, final
+
+from nas.architecture import Architecture
+from nas.errors import BudgetError
+from nas.network.widths import Width, WidthKind
+from nas.strategies.cuts import Cut, Cutter, Widths
+from nas.trial import Proposal, Trial
+
+Rule = Literal["netadapt", "mobilenet_v3"]
+
+_HALVINGS = 10  # of a step that no single width can make
+_LEAST_STEP = 0.25  # of the first one: steps that decay for ever would end before a small budget
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOf:
+    """What a paper does: its first step as a share of the seed's latency, its decay, and what it cuts."""
+
+    delta: float
+    decay: float
+    kinds: tuple[WidthKind, ...]
+
+
+RULES: Final[Mapping[Rule, RuleOf]] = {
+    "netadapt": RuleOf(0.025, 0.96, ("expansion", "bottleneck", "filters")),
+    "mobilenet_v3": RuleOf(0.01, 1.0, ("expansion", "bottleneck")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How proposals of an iteration are compared: the best `share` of them, trained for `epochs` more.
+
+    With no epochs they are judged as they have inherited their weights.
+    """
+
+    epochs: int
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NetAdaptSettings:
+    """What decides which networks are tried.
+
+    `rule` netadapt takes the most accurate proposal, mobilenet_v3 the one with the largest change of accuracy per
+    change of latency. `delta` is in place of the rule's own first step. Widths are multiples of `step`. `seed_epochs`
+    train the seed beforehand; `final_epochs` the last network, from the weights that it inherits or `from_scratch`.
+    """
+
+    budget_ms: float
+    rule: Rule
+    rounds: tuple[Round, ...]
+    delta: float | None = None
+    step: int = 8
+    seed_epochs: int = 0
+    final_epochs: int = 0
+    from_scratch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A network that was chosen; the first one is the seed. `holder` is the trial whose weights it has or inherits."""
+
+    number: int
+    architecture: Architecture
+    latency_ms: float
+    accuracy: float
+    holder: int
+    cut: Width | None = None
+    channels: int | None = None  # that were left of the width
+    proposals: int = 0  # among which it was chosen
+    widths: Widths = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A proposal on its way; `cut` is None for the seed and the last training."""
+
+    proposal: Proposal
+    cut: Cut | None = None
+
+
+@final
+class NetAdapt:
+    """Fills `nas.trial.Strategy`; its proposals name the trial whose weights they inherit.
+
+    The first proposal is the seed. Those of an iteration may run at the same time; the next iteration begins when all
+    have been told. A proposal that failed takes no part; when all have failed, the strategy is finished and
+    `failure` says why.
+
+    Raises:
+        BudgetError: the seed with all widths at one step misses the budget; the message has its latency.
+    """
+
+    def __init__(
+        self,
+        seed: Architecture,
+        settings: NetAdaptSettings,
+        latency_ms: Callable[[Architecture], float],
+        target: str = "the target",
+    ) -> None:
+        self._settings = settings
+        self._rule = RULES[settings.rule]
+        self._cutter = Cutter(seed, latency_ms, self._rule.kinds, settings.step)
+        _require_reachable(self._cutter, settings, target)
+        self._queue = deque([_Asked(Proposal(seed, settings.seed_epochs))])
+        self._running: dict[int, _Asked] = {}  # by trial number
+        self._heard: dict[int, Trial] = {}
+        self._count = 0  # proposals asked for
+        self._round = 0
+        self._entered = 0  # proposals of this iteration
+        self._ending = False
+        self._path: list[Step] = []
+        self.final: Trial | None = None  # the last training
+        self.failure: str | None = None
+
+    @property
+    def path(self) -> tuple[Step, ...]:
+        """The seed and the winner of each iteration so far."""
+        return tuple(self._path)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is met and the last training done, or nothing more can be done."""
+        return self.failure is not None or self.final is not None or (self._ending and not self._settings.final_epochs)
+
+    @property
+    def needed(self) -> frozenset[int]:
+        """Trials whose weights may still be asked for, or are worth keeping: of the path, and of what is compared."""
+        waiting = [*self._running.values(), *self._queue]
+        parents = {asked.proposal.parent for asked in waiting if asked.proposal.parent is not None}
+        last = {self.final.number} if self.final else set()
+        return frozenset({step.holder for step in self._path} | self._running.keys() | parents | last)
+
+    def base(self, number: int) -> Step | None:
+        """The network of which the running trial `number` is a cut; None for the seed and the last training."""
+        asked = self._running.get(number)
+        return self._path[-1] if asked is not None and asked.cut is not None else None
+
+    def ask(self) -> Proposal | None:
+        """The next proposal; None: finished, or the others of the iteration have to be told first."""
+        if not self._queue:
+            return None
+        asked = self._running[self._count] = self._queue.popleft()
+        self._count += 1
+        return asked.proposal
+
+    def tell(self, trial: Trial) -> None:
+        """Hear of a trial; after the last one of a round it is decided who goes on, or who has won."""
+        self._heard[trial.number] = trial
+        if self._queue or self._heard.keys() != self._running.keys():
+            return
+        told = [(self._running[number].cut, self._heard[number]) for number in sorted(self._heard)]
+        self._running, self._heard = {}, {}
+        if self._ending:
+            self.final = trial
+        elif all(not _valid(heard) for _, heard in told):
+            self.failure = _all_failed(len(self._path), [heard for _, heard in told])
+        elif not self._path:
+            self._begin(trial)
+        else:
+            self._decide([(cut, heard) for cut, heard in told if cut is not None and _valid(heard)])
+
+    def _begin(self, trial: Trial) -> None:
+        """The seed was judged."""
+        seed = self._cutter.seed
+        self._path.append(Step(trial.number, seed, self._cutter.latency_ms(seed), _accuracy(trial), trial.number))
+        self._iterate()
+
+    def _iterate(self) -> None:
+        """Propose the next iteration, or the last training."""
+        base, settings = self._path[-1], self._settings
+        if base.latency_ms <= settings.budget_ms:
+            self._ending = True
+            if settings.final_epochs:
+                parent = None if settings.from_scratch else base.holder
+                self._queue.append(_Asked(Proposal(base.architecture, settings.final_epochs, parent)))
+            return
+        cuts = self._cuts(base)
+        if not cuts:
+            self.failure = (
+                f"no single width of the network of trial {base.number} can be cut to make it faster than "
+                f"{base.latency_ms:.4g} ms; {settings.budget_ms:g} ms are not reached"
+            )
+        self._round, self._entered = 0, len(cuts)
+        self._propose([(cut, base.holder) for cut in cuts])
+
+    def _propose(self, cuts: Sequence[tuple[Cut, int]]) -> None:
+        epochs = self._settings.rounds[self._round].epochs
+        self._queue.extend(_Asked(Proposal(cut.architecture, epochs, parent), cut) for cut, parent in cuts)
+
+    def _cuts(self, base: Step) -> list[Cut]:
+        """Those that make the step of this iteration; a smaller step where no width can make it alone."""
+        delta = self._rule.delta if self._settings.delta is None else self._settings.delta
+        step_ms = delta * self._path[0].latency_ms * max(self._rule.decay ** (len(self._path) - 1), _LEAST_STEP)
+        for _ in range(_HALVINGS):
+            target_ms = max(base.latency_ms - step_ms, self._settings.budget_ms)
+            if cuts := self._cutter.within(base.widths, target_ms):
+                return cuts
+            step_ms /= 2
+        return []
+
+    def _decide(self, told: list[tuple[Cut, Trial]]) -> None:
+        """After a round: the next round of the best, or the winner and the next iteration."""
+        base = self._path[-1]
+        ranked = sorted(told, key=lambda pair: self._merit(*pair), reverse=True)
+        self._round += 1
+        if self._round < len(self._settings.rounds):
+            count = max(1, math.ceil(self._settings.rounds[self._round].share * self._entered))
+            self._propose([(cut, _holder(trial, base)) for cut, trial in ranked[:count]])
+            return
+        cut, trial = ranked[0]
+        self._path.append(
+            Step(
+                trial.number,
+                cut.architecture,
+                cut.latency_ms,
+                _accuracy(trial),
+                _holder(trial, base),
+                cut.width,
+                cut.channels,
+                self._entered,
+                cut.widths,
+            )
+        )
+        self._iterate()
+
+    def _merit(self, cut: Cut, trial: Trial) -> tuple[float, float, float]:
+        """Larger is better: what the rule asks for, then the smaller loss, then the smaller latency."""
+        base, merit = self._path[-1], _accuracy(trial)
+        if self._settings.rule == "mobilenet_v3":
+            merit = (merit - base.accuracy) / (base.latency_ms - cut.latency_ms)
+        assert trial.outcome is not None
+        return merit, -trial.outcome.metrics.get("loss", 0.0), -cut.latency_ms
+
+
+def every(epochs: int) -> tuple[Round, ...]:
+    """Each proposal is trained for `epochs`, as in the papers."""
+    return (Round(epochs),)
+
+
+def halving(epochs: int) -> tuple[Round, ...]:
+    """All are judged as they inherit; a quarter is trained for half of `epochs`, the better half of it for the rest.
+
+    Less than a fifth of the training of `every`. One epoch cannot be halved: there the best eighth alone has it.
+    """
+    if epochs == 1:
+        return Round(0), Round(1, 0.125)
+    return Round(0), Round(epochs // 2, 0.25), Round(epochs - epochs // 2, 0.125)
+
+
+def _require_reachable(cutter: Cutter, settings: NetAdaptSettings, target: str) -> None:
+    smallest_ms = cutter.smallest_ms()
+    if min(smallest_ms, cutter.latency_ms(cutter.seed)) > settings.budget_ms:
+        raise BudgetError(
+            f"cutting widths cannot bring this network to {settings.budget_ms:g} ms on {target}; the smallest "
+            f"reachable is {smallest_ms:.4g} ms, with {settings.step} channels in each width that "
+            f"the rule {settings.rule} cuts"
+        )
+
+
+def _holder(trial: Trial, base: Step) -> int:
+    """Whose weights the network that `trial` judged has: those of its own training, or what it inherited from."""
+    return trial.number if trial.proposal.epochs else base.holder
+
+
+def _valid(trial: Trial) -> bool:
+    return trial.accuracy is not None and math.isfinite(trial.accuracy)
+
+
+def _accuracy(trial: Trial) -> float:
+    assert trial.accuracy is not None
+    return trial.accuracy
+
+
+def _all_failed(iteration: int, trials: Sequence[Trial]) -> str:
+    errors = [trial.outcome.error for trial in trials if trial.outcome and trial.outcome.error]
+    what = f"all {len(trials)} proposals of iteration {iteration} failed" if iteration else "the seed failed"
+    return f"{what}: {errors[-1] if errors else 'no accuracy'}"
