@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -115,6 +116,16 @@ def test_a_machine_on_which_large_networks_cost_more_than_in_proportion_has_a_ne
 
 def test_a_negative_constant_makes_no_small_network_free():
     assert [with_base(ops_ms, -0.5) for ops_ms in (0.0, 0.4, 1.0, 5.0)] == [0.0, 0.2, 0.5, 4.5]
+
+
+@pytest.mark.parametrize(
+    "op", [Layer("depthwise", 62, 62, 28, 3), Layer("conv", 62, 64, 28), Layer("conv", 64, 62, 28)]
+)
+def test_an_op_whose_width_leaves_the_blocked_layout_costs_what_it_does_alone(op):
+    corrections = fit_corrections(*synthetic(40))
+    assert corrections.op_ms(op, 0.7) == 0.7
+    aligned = replace(op, in_channels=64, out_channels=64)
+    assert corrections.op_ms(aligned, 0.7) != pytest.approx(0.7)
 
 
 def test_a_few_disturbed_networks_do_not_move_the_corrections_much():

@@ -13,6 +13,9 @@ from nas.layers import Layer
 BLOCK = 16
 """Channels that the runtime pads to: widths of one multiple cost the same."""
 
+ALIGNED = 4
+"""Convolutions of other widths leave the runtime's blocked layout, where the features say nothing of their time."""
+
 MAPS = (7, 14, 28, 56, 112)
 """Map sizes with a coefficient of their own; other sizes take that of the nearest."""
 
@@ -53,8 +56,11 @@ def op_features(layer: Layer, alone_ms: float) -> dict[str, float]:
     """The time of the op alone (`row_*`), and in millions what a runtime's time depends on: work, values, weights.
 
     A row says how the op's time differs from that of its kind, and contains copies between layouts and a call, which
-    no op pays inside a network. The others say what those of its kind cost there.
+    no op pays inside a network. The others say what those of its kind cost there. Of widths that are no multiple of
+    `ALIGNED` the row is all that is known: up to four times what the padded width takes, copies included.
     """
+    if _unaligned(layer):
+        return {"row_unaligned": alone_ms}
     pixels, map_ = layer.out_size**2, min(MAPS, key=lambda size: abs(log2(size / layer.out_size)))
     inner, outer = _padded(layer.in_channels), _padded(layer.out_channels)
     ins, outs = inner * layer.size**2 / 1e6, outer * pixels / 1e6
@@ -133,6 +139,11 @@ def cross_validated(networks: Sequence[Mapping[str, float]], measured_ms: Sequen
         for index in range(fold, len(networks), folds):
             estimates[index] = predict(corrections, networks[index])
     return estimates
+
+
+def _unaligned(layer: Layer) -> bool:
+    inside = layer.kind == "depthwise" or (layer.kind == "conv" and layer.kernel == 1)
+    return inside and layer.out_size > 1 and (layer.in_channels % ALIGNED or layer.out_channels % ALIGNED) > 0
 
 
 def _start(name: str) -> float:
