@@ -59,8 +59,10 @@ def op_features(layer: Layer, alone_ms: float) -> dict[str, float]:
     no op pays inside a network. The others say what those of its kind cost there. Of widths that are no multiple of
     `ALIGNED` the row is all that is known: up to four times what the padded width takes, copies included.
     """
-    if _unaligned(layer):
-        return {"row_unaligned": alone_ms}
+    return {"row_unaligned": alone_ms} if _unaligned(layer) else _features(layer, alone_ms)
+
+
+def _features(layer: Layer, alone_ms: float) -> dict[str, float]:
     pixels, map_ = layer.out_size**2, min(MAPS, key=lambda size: abs(log2(size / layer.out_size)))
     inner, outer = _padded(layer.in_channels), _padded(layer.out_channels)
     ins, outs = inner * layer.size**2 / 1e6, outer * pixels / 1e6
