@@ -8,13 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from nas import forking
 from nas.accuracy.model import load_accuracy_model
 from nas.accuracy.predictor import load_predictor
 from nas.architecture import Architecture
-from nas.batch import compile_space
+from nas.batch import compile_macs, compile_memory, compile_params, compile_space, compile_upper
 from nas.errors import NasError, StudyError
 from nas.evaluators.predictor import PredictorEvaluator
 from nas.executors.inline import InlineExecutor
@@ -23,7 +21,9 @@ from nas.forking import basis, fidelity, fork_names, require_unchanged
 from nas.latency.model import LatencyModel, OpSumModel
 from nas.reward import make_reward
 from nas.space import SearchSpace, load_space
+from nas.stopping import SuccessiveHalving
 from nas.store.store import Predictor, Store, StoredTrial, StudyRecord
+from nas.strategies.costs import BatchCost, Costs
 from nas.strategies.problem import Problem
 from nas.strategies.ranking import Oracle, Ranking, has_one_genotype_each
 from nas.strategies.registry import make_strategy
@@ -31,6 +31,7 @@ from nas.study import Listener, Study, Target, software_versions
 from nas.training.data import describe_data, load_data
 from nas.trial import Evaluator, Executor, Strategy, TrialState
 
+FRONT_COSTS = ("latency", "params", "memory")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -77,9 +78,10 @@ def choose_evaluator(asked: str | None, data: str | None) -> str:
 
 
 def default_strategy(evaluator: str, space: str) -> str:
-    """`ranking` for the predictor, where its space has one genotype for each network; else `evolution`."""
-    ranked = evaluator == "predictor" and has_one_genotype_each(load_space(space))
-    return RANKING if ranked else "evolution"
+    """`surrogate` for trainings; for the predictor `ranking`, or `evolution` where networks have several genotypes."""
+    if evaluator != "predictor":
+        return "surrogate"
+    return RANKING if has_one_genotype_each(load_space(space)) else "evolution"
 
 
 def proxy_training(
@@ -110,11 +112,13 @@ class SearchSettings:
     data: str | None = "cifar10"  # None: nothing is trained
     evaluator: str = "proxy"
     accuracy_version: str | None = None  # of the accuracy model of the `predictor`
-    strategy: str = "evolution"
+    strategy: str = "surrogate"
+    objectives: str = "accuracy"  # or with some of latency, params and memory behind it: then the front is sought
     reward: str = "hard"
     seed: int = 0
     trials: int = 16
     explore_over_budget: bool = False
+    early_stop: bool = False  # end trainings that are behind others at the same epoch
     confidence: float | None = None
     """Accept a network only if the upper end of its interval of this coverage meets the budget; None: if its estimate
     does."""
@@ -171,7 +175,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     space = load_space(settings.space).with_num_classes(num_classes(settings.data))
     target = Target(latency.target, latency.version, _Milliseconds(latency))
     problem = _problem(settings, space, latency)
-    strategy = _strategy(settings, problem, latency, _planned(record, settings))
+    strategy = _strategy(settings, problem, _planned(record, settings))
     same = _fidelity(settings)
     evaluator = _evaluator(settings, store.weights_folder(name), threads)
     if record is None:
@@ -185,6 +189,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         trials=settings.trials,
         seed=settings.seed,
         listener=listener,
+        stopping=SuccessiveHalving(settings.proxy.epochs) if settings.early_stop and settings.proxy else None,
         fidelity=same if reuse and record.fidelity == same else None,
         inherited=record.inherited,
         judged_by=_judged_by(settings),
@@ -239,25 +244,21 @@ def _most_accurate(store: Store, name: str, budget_ms: float) -> list[StoredTria
     return sorted(fit, key=lambda t: (-(t.trial.accuracy or 0.0), t.latency_ms or 0.0))[:_TOP]
 
 
-def _strategy(settings: SearchSettings, problem: Problem, latency: LatencyModel, trials: int) -> Strategy:
+def _strategy(settings: SearchSettings, problem: Problem, trials: int) -> Strategy:
     """The strategy of that name; `ranking` needs both models as tables.
 
     Raises:
-        NasError: an unknown name, or `ranking` where accuracies or latencies cannot be asked of many at once.
+        NasError: an unknown name, or `ranking` with data to train on.
         BudgetError: no network of the space meets the budget.
     """
     if settings.strategy != RANKING:
         return make_strategy(settings.strategy, problem, seed=settings.seed, trials=trials)
     if settings.data is not None:
         raise NasError("the strategy ranking asks an accuracy model of many networks; expected no --data")
-    if not isinstance(latency, OpSumModel):
-        raise NasError(f"{latency.target} is no sum over ops; expected another strategy than ranking")
     problem.require_reachable()
-    predictor, compiled = load_predictor(settings.space), compile_space(problem.space, latency)
-    fastest = problem.smallest()
-    # with a confidence the limit holds for the end of the interval, which grows with the estimate
-    ratio = fastest.latency_ms / float(compiled.estimate(np.array([fastest.genotype]))[0])
-    oracle = Oracle(lambda many: predictor.predict(many).accuracy, lambda many: compiled.estimate(many) * ratio)
+    predictor = load_predictor(settings.space)
+    assert problem.costs is not None, "_costs makes them for this strategy"
+    oracle = Oracle(lambda many: predictor.predict(many).accuracy, problem.costs.latency_ms)
     return Ranking(problem, oracle, seed=settings.seed, trials=trials)
 
 
@@ -291,7 +292,46 @@ def _problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel
         reward=make_reward(settings.reward, settings.budget_ms),
         explore_over_budget=settings.explore_over_budget,
         target=target,
+        costs=_costs(settings, space, latency),
+        front=front_costs(settings.objectives, settings.strategy),
     )
+
+
+def _costs(settings: SearchSettings, space: SearchSpace, latency: LatencyModel) -> Costs | None:
+    """What every network of the space costs, for the strategy that looks at thousands for each proposal."""
+    if settings.strategy not in ("surrogate", RANKING):
+        return None
+    if not isinstance(latency, OpSumModel):
+        raise NasError(
+            f"strategy {settings.strategy} needs latencies of thousands of networks at a time; "
+            f"found {type(latency).__name__}, expected a model of nas.latency.targets.load_target"
+        )
+    latency_ms: BatchCost = (
+        compile_space(space, latency).estimate
+        if settings.confidence is None
+        else compile_upper(space, latency.with_coverage(settings.confidence))
+    )
+    return Costs(latency_ms, compile_macs(space), compile_params(space), compile_memory(space))
+
+
+def front_costs(objectives: str, strategy: str) -> tuple[str, ...]:
+    """What a search for a front minimises beside accuracy, from `accuracy,latency`; nothing for `accuracy` alone.
+
+    Raises:
+        NasError: no list of objectives, or a strategy that seeks a single network.
+    """
+    first, *costs = objectives.split(",")
+    if first != "accuracy" or len({*costs, *FRONT_COSTS}) > len(FRONT_COSTS) or len(set(costs)) < len(costs):
+        raise NasError(
+            f"objectives {objectives!r}; expected accuracy, with one or more of {', '.join(FRONT_COSTS)} behind it: "
+            f"accuracy,latency"
+        )
+    if costs and strategy != "surrogate" and (strategy not in ("nsga2", RANKING) or costs != ["latency"]):
+        raise NasError(
+            f"strategy {strategy} does not search for a front of {objectives}; surrogate does, and for "
+            f"accuracy,latency nsga2 and ranking"
+        )
+    return tuple(costs)
 
 
 def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | None:

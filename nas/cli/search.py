@@ -23,14 +23,16 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option("--data", help="cifar10, digits or imagefolder:DIR.  [default: none; accuracies are predicted]")
 @click.option("--evaluator", help="predictor or proxy.  [default: predictor; with --data proxy]")
 @click.option(
-    "--strategy", help="ranking (no --data), evolution, random, controller, tpe, nsga2.  [default: the first]"
+    "--strategy", help="Or evolution, random, controller, tpe, nsga2.  [default: ranking; with --data surrogate]"
 )
+@click.option("--objectives", default="accuracy", show_default=True, help="accuracy,latency[,params,memory]: a front.")
 @click.option("--reward", default="hard", show_default=True, help="soft, hard (MnasNet) or absolute (TuNAS).")
 @click.option("--trials", type=click.IntRange(min=1), help="Networks to judge in all.  [default: 3000; with --data 16]")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core, trials/4 at most]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
 @click.option("--explore-over-budget", is_flag=True, help="Train networks over the budget, too; none is reported best.")
+@click.option("--early-stop", is_flag=True, help="End trainings that are behind the others at half of their epochs.")
 @click.option("--confidence", type=SHARE, help="Accept a network if it meets the budget so surely, such as 0.95.")
 @click.option("--verify", is_flag=True, help="Measure the best network whole at the end; --target host alone.")
 @click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
@@ -48,12 +50,14 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     data: str | None,
     evaluator: str | None,
     strategy: str | None,
+    objectives: str,
     reward: str,
     trials: int | None,
     seed: int,
     workers: int | None,
     threads: int,
     explore_over_budget: bool,
+    early_stop: bool,
     confidence: float | None,
     verify: bool,
     proxy_resolution: int | None,
@@ -79,8 +83,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.space import load_space  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
-    if data is None and (proxy_resolution or proxy_epochs or proxy_images):
-        raise NasError("--proxy-resolution, --proxy-epochs and --proxy-images say how to train; expected --data, too")
+    if data is None and (proxy_resolution or proxy_epochs or proxy_images or early_stop):
+        raise NasError("--early-stop and options --proxy-... say how to train; expected --data, too")
     evaluator = main_job.choose_evaluator(evaluator, data)
     space, trials = space or main_job.DEFAULT_SPACE[evaluator], trials or main_job.DEFAULT_TRIALS[evaluator]
     accuracy_version = main_job.accuracy_version(space, data)
@@ -95,10 +99,12 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         data=data,
         evaluator=evaluator,
         strategy=strategy or main_job.default_strategy(evaluator, space),
+        objectives=objectives,
         reward=reward,
         seed=seed,
         trials=trials,
         explore_over_budget=explore_over_budget,
+        early_stop=early_stop,
         confidence=confidence,
         proxy=main_job.proxy_training(data, proxy_resolution, proxy_epochs, proxy_images) if data else None,
         accuracy_version=accuracy_version,
