@@ -10,14 +10,17 @@ from typing import Literal
 
 from nas import forking
 from nas.architecture import Architecture
+from nas.batch import compile_macs, compile_memory, compile_params, compile_space, compile_upper
 from nas.errors import NasError, StudyError
 from nas.evaluators.proxy import ProxyEvaluator
 from nas.executors.local import LocalExecutor
 from nas.forking import basis, fidelity, fork_names, require_unchanged
-from nas.latency.model import LatencyModel
+from nas.latency.model import LatencyModel, OpSumModel
 from nas.reward import make_reward
 from nas.space import SearchSpace, load_space
+from nas.stopping import SuccessiveHalving
 from nas.store.store import Predictor, Store, StoredTrial, StudyRecord
+from nas.strategies.costs import BatchCost, Costs
 from nas.strategies.problem import Problem
 from nas.strategies.registry import make_strategy
 from nas.study import Listener, Study, Target, software_versions
@@ -25,6 +28,7 @@ from nas.training.data import describe_data, load_data
 from nas.training.loop import Recipe
 from nas.trial import TrialState
 
+FRONT_COSTS = ("latency", "params", "memory")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -72,11 +76,13 @@ class SearchSettings:
     space: str = "mobilenet_v3"
     data: str = "cifar10"
     evaluator: str = "proxy"
-    strategy: str = "evolution"
+    strategy: str = "surrogate"
+    objectives: str = "accuracy"  # or with some of latency, params and memory behind it: then the front is sought
     reward: str = "hard"
     seed: int = 0
     trials: int = 16
     explore_over_budget: bool = False
+    early_stop: bool = False  # end trainings that are behind others at the same epoch
     confidence: float | None = None
     """Accept a network only if the upper end of its interval of this coverage meets the budget; None: if its estimate
     does."""
@@ -145,6 +151,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         trials=settings.trials,
         seed=settings.seed,
         listener=listener,
+        stopping=SuccessiveHalving(settings.proxy.epochs) if settings.early_stop else None,
         fidelity=same if reuse and record.fidelity == same else None,
         inherited=record.inherited,
     )
@@ -218,7 +225,46 @@ def _problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel
         reward=make_reward(settings.reward, settings.budget_ms),
         explore_over_budget=settings.explore_over_budget,
         target=target,
+        costs=_costs(settings, space, latency),
+        front=front_costs(settings.objectives, settings.strategy),
     )
+
+
+def _costs(settings: SearchSettings, space: SearchSpace, latency: LatencyModel) -> Costs | None:
+    """What every network of the space costs, for the strategy that looks at thousands for each proposal."""
+    if settings.strategy != "surrogate":
+        return None
+    if not isinstance(latency, OpSumModel):
+        raise NasError(
+            f"strategy surrogate needs latencies of thousands of networks at a time; found {type(latency).__name__}, "
+            f"expected a model of nas.latency.targets.load_target"
+        )
+    latency_ms: BatchCost = (
+        compile_space(space, latency).estimate
+        if settings.confidence is None
+        else compile_upper(space, latency.with_coverage(settings.confidence))
+    )
+    return Costs(latency_ms, compile_macs(space), compile_params(space), compile_memory(space))
+
+
+def front_costs(objectives: str, strategy: str) -> tuple[str, ...]:
+    """What a search for a front minimises beside accuracy, from `accuracy,latency`; nothing for `accuracy` alone.
+
+    Raises:
+        NasError: no list of objectives, or a strategy that seeks a single network.
+    """
+    first, *costs = objectives.split(",")
+    if first != "accuracy" or len({*costs, *FRONT_COSTS}) > len(FRONT_COSTS) or len(set(costs)) < len(costs):
+        raise NasError(
+            f"objectives {objectives!r}; expected accuracy, with one or more of {', '.join(FRONT_COSTS)} behind it: "
+            f"accuracy,latency"
+        )
+    if costs and strategy != "surrogate" and (strategy, costs) != ("nsga2", ["latency"]):
+        raise NasError(
+            f"strategy {strategy} does not search for a front of {objectives}; surrogate does, and nsga2 for "
+            f"accuracy,latency"
+        )
+    return tuple(costs)
 
 
 def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | None:

@@ -13,6 +13,7 @@ from nas import __version__
 from nas.architecture import Architecture
 from nas.errors import StudyError
 from nas.layers import lower, peak_activation_bytes, total_macs, total_params
+from nas.stopping import SuccessiveHalving
 from nas.store.owners import this_process
 from nas.store.records import Sizes, StoredTrial
 from nas.store.store import Store
@@ -79,6 +80,7 @@ class Study:
         trials: int,
         seed: int,
         listener: Listener,
+        stopping: SuccessiveHalving | None = None,
         fidelity: str | None = None,
         inherited: int = 0,
     ) -> None:
@@ -90,6 +92,7 @@ class Study:
         self.name = name
         self._store, self._strategy, self._target = store, strategy, target
         self._trials, self._seed, self._listener = trials, seed, listener
+        self._stopping = stopping
         self._fidelity, self._inherited = fidelity, inherited
         self._owner = this_process()
         self._last_beat = time.monotonic()
@@ -139,6 +142,8 @@ class Study:
     def _tell_until(self, count: int, outcomes: list[StoredTrial]) -> None:
         for stored in outcomes[self._told : count]:
             self._strategy.tell(stored.trial)
+            if self._stopping is not None:
+                self._stopping.recall(stored.trial, self._store.epochs(stored.id))
             self._listener.ended(self._entry(stored.trial))
         self._told = max(self._told, count)
 
@@ -190,10 +195,10 @@ class Study:
         self._hear(replace(trial, state=outcome.state, outcome=outcome, told=self._told), source.id)
 
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
-        """Record one epoch; no trial is stopped early yet."""
+        """Record one epoch; True: the trial should stop with it."""
         self._store.report(self.name, trial.number, epoch, metrics)
         self._listener.reported(self._entry(trial), epoch, metrics)
-        return False
+        return self._stopping is not None and self._stopping.stops(trial, epoch, metrics)
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Record the outcome durably, then let the strategy hear it."""
@@ -211,6 +216,8 @@ class Study:
     def _hear(self, trial: Trial, source: int | None = None) -> None:
         self._told += 1
         self._strategy.tell(trial)
+        if self._stopping is not None:
+            self._stopping.ended(trial)
         self._listener.ended(self._entry(trial, source))
 
     def _entry(self, trial: Trial, source: int | None = None) -> Entry:

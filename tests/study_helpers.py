@@ -1,8 +1,11 @@
 """A small study for tests: a real space, a latency that is a formula, and a driver that needs no worker processes."""
 
+from nas.batch import compile_macs, compile_params
 from nas.layers import lower, total_macs
 from nas.reward import make_reward
 from nas.space import load_space
+from nas.space.batch import batch_sum
+from nas.strategies.costs import Costs
 from nas.strategies.problem import Problem
 from nas.strategies.registry import make_strategy
 from nas.study import Study, Target
@@ -17,7 +20,8 @@ def latency_ms(architecture):
     return total_macs(lower(architecture)) / 1e6
 
 
-PROBLEM = Problem(SPACE, latency_ms, BUDGET_MS, make_reward("hard", BUDGET_MS))
+COSTS = Costs(batch_sum(SPACE, lambda layers: total_macs(layers) / 1e6), compile_macs(SPACE), compile_params(SPACE))
+PROBLEM = Problem(SPACE, latency_ms, BUDGET_MS, make_reward("hard", BUDGET_MS), costs=COSTS)
 
 
 class Silent:
@@ -27,7 +31,7 @@ class Silent:
     def tick(self): ...
 
 
-def open_study(store, *, name="s", strategy="evolution", trials=12, seed=3, fidelity=None, inherited=0):
+def open_study(store, *, name="s", strategy="evolution", trials=12, seed=3, fidelity=None, inherited=0, stopping=None):
     if store.study(name) is None:
         store.create_study(name, {}, fidelity)
     return Study(
@@ -40,6 +44,7 @@ def open_study(store, *, name="s", strategy="evolution", trials=12, seed=3, fide
         listener=Silent(),
         fidelity=fidelity,
         inherited=inherited,
+        stopping=stopping,
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nas.errors import StudyError
 from nas.executors.local import LocalExecutor
 from nas.layers import lower, total_macs
+from nas.stopping import SuccessiveHalving
 from nas.store.owners import this_process
 from nas.store.store import Store
 from nas.trial import Outcome, TrialState
@@ -51,6 +52,31 @@ def test_with_three_workers_what_ran_is_queued_again_and_nothing_is_proposed_twi
         assert after[: len(before)] == before
         assert len({architecture for _, architecture, _ in after}) == len(after) == 12
         assert store.study_summary("s")[TrialState.COMPLETE] == 12
+
+
+def drive_epochs(study, stop_after=None):
+    """Run trials of four epochs, one after the other; gives the number of those that ended early."""
+    told = 0
+    while told != stop_after and (trial := study.ask()) is not None:
+        for epoch in range(1, 5):
+            metrics = {"accuracy": formula(trial) * epoch / 4}
+            if study.report(trial, epoch, metrics) and epoch < 4:
+                break
+        study.tell(trial, Outcome(metrics, stopped=epoch < 4))
+        told += 1
+
+
+@pytest.mark.parametrize("stop", [0, 3, 5, 11])
+def test_a_resumed_study_stops_the_trials_that_the_unbroken_one_would_have(tmp_path, stop):
+    ended = []
+    for name, breaks in (("whole", [None]), ("broken", [stop, None])):
+        with Store.open(tmp_path / f"{name}.db") as store:
+            for stop_after in breaks:
+                with open_study(store, strategy="surrogate", stopping=SuccessiveHalving(4)) as study:
+                    drive_epochs(study, stop_after)
+            ended.append([(s.trial.proposal, s.trial.state, s.trial.outcome) for s in store.trials("s")])
+    assert ended[0] == ended[1]
+    assert {state for _, state, _ in ended[0]} == {TrialState.COMPLETE, TrialState.STOPPED}
 
 
 def test_more_trials_can_be_asked_of_a_finished_study(store):

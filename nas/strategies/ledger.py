@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from itertools import islice, product
+from itertools import islice
 from random import Random
 from typing import final
 
-from nas.space import Genotype
 from nas.strategies.problem import Candidate, Problem
 from nas.trial import Proposal, Trial
 
@@ -76,10 +75,8 @@ class Ledger:
 
     def _remaining(self) -> Iterator[Candidate]:
         """All of a small space; of a large one, all that differs in one gene from what was proposed."""
-        choices = [range(len(gene.choices)) for gene in self._problem.space.genes]
         if self._problem.space.genotype_count <= _ENUMERABLE:
-            points: Iterator[Genotype] = product(*choices)
-            yield from map(self._problem.candidate, points)
+            yield from map(self._problem.candidate, self._problem.space.genotypes())
         else:
             for candidate in islice(self._proposed.values(), _ENUMERABLE):
                 yield from self._problem.neighbours(candidate)

@@ -54,13 +54,14 @@ class OptunaSearch:
         if self.finished:
             return None
         trial = self._study.ask(self._distributions)
-        drawn = self._problem.candidate(tuple(trial.params[gene] for gene in self._distributions))
-        candidate = self._ledger.near(drawn, self._rng)
-        if candidate is not drawn:
+        drawn = tuple(trial.params[gene] for gene in self._distributions)
+        candidate = self._ledger.near(self._problem.candidate(drawn), self._rng)
+        taken = candidate is not None and candidate.genotype == drawn
+        if not taken:
             self._study.tell(trial, state=TrialState.FAIL)
         if candidate is None:
             return self._ledger.propose(None)
-        self._running[candidate.architecture.id] = trial if candidate is drawn else self._replacement(candidate)
+        self._running[candidate.architecture.id] = trial if taken else self._replacement(candidate)
         return self._ledger.propose(candidate)
 
     def tell(self, trial: Trial) -> None:
