@@ -1,138 +1,341 @@
-"""How fast the trial store is: durable recording, reading back, the front, and start-up.
+"""What the trial store can do with a million trials, beside Optuna's storage where there is something to compare.
 
-    python -m benchmarks.store [--trials 10000] [--path FILE] [--json]
+    python -m benchmarks.store [--trials 1000000] [--seconds 60] [--rounds 10] [--keep FILE] [--json]
 
-Trials are random networks of 22 MBConv blocks; each is recorded as a search does it, with two durable transactions
-(`add_trial`, `finish`). Nothing else is written. The database is a new file, by default in a temporary folder.
+Trials are random networks of 22 blocks with 6 choices each. The large database is filled by bulk inserts of the rows
+that the store itself would write; all that is timed goes through the store, or the command line. Recording is timed
+in rounds that alternate between a database of 1,000 trials, the large one and Optuna: all three see the same disk.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from random import Random
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.storages import RDBStorage
 
 from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
 from nas.pareto import front
-from nas.store.store import Sizes, Store
+from nas.store import rows, schema
+from nas.store.store import Predictor, Sizes, Store
 from nas.trial import Outcome, Proposal, Trial, TrialState
 
-DISTINCT = 0.9  # the share of proposals that are new networks; the others were met before
-IMPORT = "import time; t = time.perf_counter(); import nas.store.store; print(time.perf_counter() - t)"
+CHOICES, BLOCKS = 6, 22
+DISTINCT = 0.9  # the share of trials whose network is new; the others were met before
+PER_ROUND = 100  # trials that we record in a round; Optuna records a tenth
+VERSIONS = {"nas": "0", "python": sys.version.split()[0], "torch": "0"}
+ROOT = Path(__file__).parents[1]
+SMALL = 1000
 
 
-def network(rng: Random) -> Architecture:
-    """A stem and 22 blocks with 6 free choices each."""
+def network(choices: tuple[int, ...]) -> Architecture:
+    """The network of 22 choices from 0 to 5: kernel and expansion of each block."""
     blocks = [
-        MBConvBlock(
-            channels := rng.randrange(16, 320, 8),
-            channels * rng.choice((3, 4, 6)),
-            rng.choice((3, 5, 7)),
-            stride=2 if index % 6 == 0 else 1,
-            act=rng.choice(("relu", "hswish")),
-            se_channels=rng.choice((0, channels // 4)),
-        )
-        for index in range(22)
+        MBConvBlock(40, 40 * (3, 6)[choice % 2], (3, 5, 7)[choice // 2], stride=2 if index % 6 == 0 else 1, act="relu")
+        for index, choice in enumerate(choices)
     ]
     return Architecture(224, (ConvBlock(16, 3, 2, "hswish"), *blocks, PoolBlock()), num_classes=10)
 
 
-def workload(count: int, rng: Random) -> list[tuple[Trial, Sizes, float, Outcome]]:
-    """Trials, sizes, latencies and outcomes whose front is as long as one of real networks."""
-    networks = [network(rng) for _ in range(max(1, int(count * DISTINCT)))]
-    items = []
-    for number in range(count):
-        latency_ms = rng.uniform(10, 120)
-        accuracy = 0.8 - 2 / latency_ms - abs(rng.gauss(0, 0.03))
-        chosen = networks[number] if number < len(networks) else rng.choice(networks)
-        trial = Trial(number, Proposal(chosen), asked_after=number, state=TrialState.RUNNING, seed=number)
-        sizes = Sizes(int(latency_ms * 5e4), int(latency_ms * 4e6), int(latency_ms * 5e4))
-        items.append((trial, sizes, latency_ms, Outcome({"accuracy": accuracy, "loss": 1 - accuracy})))
-    return items
+class Packer:
+    """Writes the JSON of `network(choices)` from ready pieces, some ten times faster than the way over objects."""
+
+    def __init__(self) -> None:
+        dump = lambda data: json.dumps(data, sort_keys=True, separators=(",", ":"))  # noqa: E731
+        plain = [network((choice,) * BLOCKS).to_dict() for choice in range(CHOICES)]
+        self._pieces = [[dump(plain[c]["blocks"][1 + b]) for c in range(CHOICES)] for b in range(BLOCKS)]
+        whole, first, last = dump(plain[0]), dump(plain[0]["blocks"][0]), dump(plain[0]["blocks"][-1])
+        before, after = whole.index(first) + len(first) + 1, whole.rindex(last) - 1
+        self._head, self._tail = whole[:before], whole[after:]
+        assert Architecture.from_json(self((1, 2, 3, 4, 5, 0) * 3 + (1, 2, 3, 4))) == network(
+            (1, 2, 3, 4, 5, 0) * 3 + (1, 2, 3, 4)
+        )
+
+    def __call__(self, choices: tuple[int, ...]) -> str:
+        """The same as `network(choices).to_json()`."""
+        return self._head + ",".join(map(list.__getitem__, self._pieces, choices)) + self._tail
+
+
+def draw(rng: Random) -> tuple[int, ...]:
+    """22 choices."""
+    return tuple(rng.choices(range(CHOICES), k=BLOCKS))
+
+
+def figures_of(rng: Random) -> tuple[Sizes, float, float]:
+    """Sizes, latency in ms and accuracy, made up so that the front is as long as one of real networks."""
+    latency_ms = rng.uniform(10, 120)
+    accuracy = 0.8 - 2 / latency_ms - abs(rng.gauss(0, 0.03))
+    return (
+        Sizes(int(latency_ms * rng.uniform(3e4, 8e4)), int(latency_ms * 4e6), int(latency_ms * 5e4)),
+        latency_ms,
+        accuracy,
+    )
+
+
+def fill(store: Store, count: int, rng: Random, chunk: int = 20_000) -> list[tuple[float, float]]:
+    """Record `count` complete trials of a study "large" in bulk; returns accuracy and latency of each."""
+    store.create_study("large", {"budget_ms": 60.0, "target": "pixel1"})
+    packer, points, known = Packer(), [], []
+    for start in range(0, count, chunk):
+        networks, found = [], []
+        for number in range(start, min(count, start + chunk)):
+            sizes, latency_ms, accuracy = figures_of(rng)
+            points.append((accuracy, latency_ms))
+            if rng.random() < DISTINCT or not known:
+                text = packer(draw(rng))
+                key = sha256(text.encode()).hexdigest()[:16]
+                known.append(key)
+                networks.append(_network_row(key, text, sizes))
+            else:
+                key = rng.choice(known)
+            found.append(_trial_row(number, key, latency_ms, accuracy))
+        with store._database.write() as connection:
+            connection.execute(sa.insert(schema.architectures), networks)
+            connection.execute(sa.insert(schema.trials), found)
+        if sys.stderr.isatty():
+            print(f"\rfilled {start + chunk}", end="", file=sys.stderr)
+    return points
+
+
+def _network_row(key: str, text: str, sizes: Sizes) -> dict[str, Any]:
+    return {
+        "id": key,
+        "network": zlib.compress(text.encode()),
+        "params": sizes.params,
+        "macs": sizes.macs,
+        "peak_activation_bytes": sizes.peak_activation_bytes,
+    }
+
+
+def _trial_row(number: int, key: str, latency_ms: float, accuracy: float) -> dict[str, Any]:
+    started = {"number": number, "architecture_id": key, "epochs": None, "parent": None, "asked_after": number}
+    latency = {"latency_ms": latency_ms, "target": "pixel1", "latency_version": "1"}
+    ended = rows.end_row(Outcome({"accuracy": accuracy, "loss": 1 - accuracy}), number)
+    return {"study_id": 1, "seed": number, "lost": 0, **started, **latency, **rows.start_row(VERSIONS), **ended}
+
+
+def record(store: Store, study: str, first: int, count: int, rng: Random) -> list[float]:
+    """Seconds of each of `count` trials, from RUNNING to a durable COMPLETE."""
+    items = [(network(draw(rng)), *figures_of(rng)) for _ in range(count)]
+    for item in items:
+        _ = item[0].id  # a strategy's ledger has asked for it before the store does
+    seconds = []
+    for number, (architecture, sizes, latency_ms, accuracy) in enumerate(items, first):
+        trial = Trial(number, Proposal(architecture), asked_after=number, state=TrialState.RUNNING, seed=number)
+        begun = time.perf_counter()
+        store.add_trial(study, trial, sizes, latency_ms, "pixel1", "1", VERSIONS)
+        store.finish(study, number, Outcome({"accuracy": accuracy, "loss": 1 - accuracy}), told=number)
+        seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+class Optuna:
+    """Optuna's RDBStorage on a new SQLite file, with the same choices as parameters."""
+
+    def __init__(self, path: Path) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._study = optuna.create_study(
+            storage=RDBStorage(f"sqlite:///{path}"),
+            sampler=optuna.samplers.RandomSampler(seed=0),
+            directions=["maximize", "minimize"],
+        )
+
+    def record(self, count: int, rng: Random) -> list[float]:
+        """Seconds of each trial, from `ask` to `tell`."""
+        seconds = []
+        for _ in range(count):
+            _, latency_ms, accuracy = figures_of(rng)
+            begun = time.perf_counter()
+            trial = self._study.ask()
+            for block in range(BLOCKS):
+                trial.suggest_categorical(f"block{block}", list(range(CHOICES)))
+            self._study.tell(trial, [accuracy, latency_ms])
+            seconds.append(time.perf_counter() - begun)
+        return seconds
+
+
+def recording(large: Store, small: Store, peer: Optuna, count: int, rounds: int) -> dict[str, float]:
+    """Time per trial of all three, in alternating rounds."""
+    rng = Random(1)
+    small.create_study("small", {})
+    record(small, "small", 0, SMALL, rng)
+    times: dict[str, list[float]] = {"small": [], "large": [], "optuna": []}
+    for turn in range(rounds):
+        times["small"] += record(small, "small", SMALL + turn * PER_ROUND, PER_ROUND, rng)
+        times["large"] += record(large, "large", count + turn * PER_ROUND, PER_ROUND, rng)
+        times["optuna"] += peer.record(PER_ROUND // 10, rng)
+    mean = {name: statistics.fmean(seconds) for name, seconds in times.items()}
+    return {
+        "record_trials_per_s_at_1000": 1 / mean["small"],
+        "record_trials_per_s_at_full": 1 / mean["large"],
+        "record_ms_median_at_1000": 1e3 * statistics.median(times["small"]),
+        "record_ms_median_at_full": 1e3 * statistics.median(times["large"]),
+        "record_time_full_over_1000": mean["large"] / mean["small"],
+        "optuna_trials_per_s": 1 / mean["optuna"],
+        "record_times_optuna": mean["optuna"] / mean["large"],
+        "batch_trials_per_s": _batched(small, SMALL + rounds * PER_ROUND, rng),
+    }
+
+
+def _batched(store: Store, first: int, rng: Random, count: int = 2000) -> float:
+    begun = time.perf_counter()
+    with store.batch():
+        record(store, "small", first, count, rng)
+    return count / (time.perf_counter() - begun)
 
 
 def timed(action: Callable[[], object], times: int = 5) -> float:
     """Median seconds."""
     seconds = []
     for _ in range(times):
-        start = time.perf_counter()
+        begun = time.perf_counter()
         action()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.perf_counter() - begun)
     return statistics.median(seconds)
 
 
-def record(store: Store, items: list[tuple[Trial, Sizes, float, Outcome]]) -> list[float]:
-    """Seconds of each trial, from RUNNING to COMPLETE."""
-    versions = {"nas": "0", "python": sys.version.split()[0], "torch": "0"}
-    seconds = []
-    for trial, sizes, latency_ms, outcome in items:
-        start = time.perf_counter()
-        store.add_trial("benchmark", trial, sizes, latency_ms, "pixel1", "1", versions)
-        store.finish("benchmark", trial.number, outcome, told=trial.number)
-        seconds.append(time.perf_counter() - start)
-    return seconds
+def questions(store: Store, points: list[tuple[float, float]]) -> dict[str, float]:
+    """Seconds of each question; the answer of the first is compared with that of arrays."""
+    within = [point for point in points if point[1] <= 60]
+    expected = sorted(within[index] for index in front(within, ("max", "min")))
+    found = store.front(["large"], max_latency_ms=60)
+    assert [(s.trial.accuracy, s.latency_ms) for s in found] == sorted(expected, key=lambda p: p[1]), "not the front"
+    host = Predictor("host", "7")
+    with store._database.write() as connection:
+        scores = sa.select(
+            schema.architectures.c.id, sa.literal("host"), sa.literal("7"), schema.architectures.c.macs / 1e7
+        )
+        connection.execute(sa.insert(schema.latencies).from_select(schema.latencies.c.keys(), scores))
+    three = ("accuracy", "latency_ms", "params")
+    return {
+        "front_size": float(len(found)),
+        "front_under_budget_s": timed(lambda: store.front(["large"], max_latency_ms=60)),
+        "front_s": timed(store.front),
+        "front_under_4M_params_s": timed(lambda: store.front(max_params=4_000_000)),
+        "front_three_objectives_s": timed(lambda: store.front(objectives=three), 1),
+        "front_rescored_under_budget_s": timed(lambda: store.front(predictor=host, max_latency_ms=25), 1),
+        "front_rescored_s": timed(lambda: store.front(predictor=host), 1),
+        "most_accurate_10_s": timed(lambda: store.most_accurate("large", 10, 60)),
+        "summary_s": timed(lambda: store.study_summary("large")),
+        "last_20_s": timed(lambda: store.trials(last=20)),
+        "last_20_of_study_s": timed(lambda: store.trials("large", last=20)),
+    }
 
 
-def measure(path: Path, count: int) -> dict[str, float]:
-    """All figures by name; seconds unless the name says otherwise."""
-    items = workload(count, Random(0))
+def commands(path: Path, empty: Path) -> dict[str, float]:
+    """Seconds of commands on the large database beyond those on an empty one."""
+    found = {}
+    for name, command in {
+        "cli_trials_list_last_20_s": ["trials", "list", "--last", "20"],
+        "cli_pareto_under_budget_s": ["pareto", "--max-latency", "60ms"],
+    }.items():
+        there, nothing = (timed(partial(_nas, *command, "--store", f"sqlite:///{place}")) for place in (path, empty))
+        found |= {name: there, name.removesuffix("_s") + "_beyond_start_s": there - nothing}
+    return found
+
+
+def _nas(*arguments: str) -> None:
+    code = "from nas.cli.main import main; main()"
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, cwd=ROOT)
+
+
+WRITER = """
+import sys, time
+from random import Random
+from benchmarks.store import record
+from nas.store.store import Store
+
+name, seconds, count, slowest = f"writer {sys.argv[2]}", float(sys.argv[3]), 0, 0.0
+with Store.open(sys.argv[1]) as store:
+    store.create_study(name, {})
+    rng, end = Random(int(sys.argv[2])), time.monotonic() + seconds
+    while time.monotonic() < end:
+        slowest = max(slowest, *record(store, name, count, 5, rng))
+        count += 5
+print(count, slowest)
+"""
+
+
+def writers(path: Path, seconds: float, processes: int = 8) -> dict[str, float]:
+    """That many processes record into one file for so long; every acknowledged trial has to be there, complete.
+
+    Raises:
+        AssertionError: a process failed, or a trial is lost.
+    """
+    command = [sys.executable, "-c", WRITER, str(path)]
+    started = [
+        subprocess.Popen(
+            [*command, str(index), str(seconds)],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(processes)
+    ]
+    outputs = [process.communicate() for process in started]
+    assert all(not errors for _, errors in outputs), outputs
+    counts = [int(out.split()[0]) for out, _ in outputs]
     with Store.open(path) as store:
-        store.create_study("benchmark", {})
-        seconds = record(store, items)
-    figures = {"trials": float(count), "record_trials_per_s": count / sum(seconds)}
-    figures["record_first_ms"] = 1e3 * statistics.median(seconds[:1000])
-    figures["record_last_ms"] = 1e3 * statistics.median(seconds[-1000:])
-    figures["open_s"] = timed(lambda: Store.open(path).close())
-    with Store.open(path) as store:
-        start = time.perf_counter()
-        stored = store.trials("benchmark")
-        figures["read_back_s"] = time.perf_counter() - start
-        assert [s.trial.proposal for s in stored] == [item[0].proposal for item in items], "not read back as recorded"
-        assert [s.trial.outcome for s in stored] == [item[3] for item in items], "not read back as recorded"
-        points = [(item[3].metrics["accuracy"], item[2]) for item in items]
-        found = sorted(s.trial.number for s in store.front())
-        assert found == front(points, ("max", "min")), "not the front"
-        figures["front_size"] = float(len(found))
-        figures["front_s"] = timed(store.front)
-        figures["front_of_study_under_60ms_s"] = timed(lambda: store.front(["benchmark"], max_latency_ms=60))
-        figures["front_under_1M_params_s"] = timed(lambda: store.front(max_params=1_000_000))
-        figures["last_20_s"] = timed(lambda: store.trials("benchmark", last=20))
-        figures["summary_s"] = timed(lambda: store.study_summary("benchmark"))
-    figures["file_mb"] = path.stat().st_size / 1e6
-    figures["import_s"] = timed_import()
-    return figures
+        there = [store.study_summary(f"writer {index}")[TrialState.COMPLETE] for index in range(processes)]
+    assert there == counts, f"lost: {there} of {counts}"
+    return {
+        "writers": float(processes),
+        "writers_seconds": seconds,
+        "writers_trials": float(sum(counts)),
+        "writers_fewest_of_one": float(min(counts)),
+        "writers_longest_wait_s": max(float(out.split()[1]) for out, _ in outputs),
+        "writers_errors": 0.0,
+        "writers_lost": 0.0,
+    }
 
 
-def timed_import() -> float:
-    """Median seconds of `import nas.store.store` in a fresh interpreter."""
-    run = [sys.executable, "-c", IMPORT]
-    return statistics.median(
-        float(subprocess.run(run, check=True, capture_output=True, text=True).stdout) for _ in range(5)
-    )
+def measure(folder: Path, count: int, rounds: int, seconds: float) -> Iterator[dict[str, float]]:
+    """All figures by name, part by part; seconds unless the name says otherwise."""
+    path, begun = folder / "large.db", time.perf_counter()
+    with Store.open(path) as large, Store.open(folder / "small.db") as small:
+        points = fill(large, count, Random(0))
+        yield {"trials": float(count), "fill_s": time.perf_counter() - begun, "file_mb": path.stat().st_size / 1e6}
+        yield questions(large, points)
+        yield recording(large, small, Optuna(folder / "optuna.db"), count, rounds)
+    Store.open(folder / "empty.db").close()
+    yield commands(path, folder / "empty.db")
+    yield writers(folder / "shared.db", seconds)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--path", type=Path, help="a new database file, kept (default: a temporary one)")
+    parser.add_argument("--trials", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=10, help=f"of {PER_ROUND} trials each")
+    parser.add_argument("--seconds", type=float, default=60, help="for which 8 processes write")
+    parser.add_argument("--keep", type=Path, help="a folder for the databases (default: a temporary one)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = arguments.path or Path(folder) / "trials.db"
-        if path.exists():
-            parser.error(f"{path} exists already")
-        figures = measure(path, arguments.trials)
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in measure(folder, arguments.trials, arguments.rounds, arguments.seconds):
+            figures |= part
+            for name, value in part.items():
+                print(f"{name:<36} {value:14.4f}", file=sys.stderr if arguments.json else sys.stdout, flush=True)
     if arguments.json:
         print(json.dumps(figures, indent=2))
-    else:
-        for name, value in figures.items():
-            print(f"{name:<30} {value:12.4f}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ It stands above `nas.space` and `nas.latency`, which do not know each other: the
 and the model says what a block costs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 
 from nas.latency.calibration import LEAST_SHARE, Calibration
 from nas.latency.model import OpSumModel
-from nas.layers import total_macs, total_params
+from nas.layers import peak_activation_bytes, total_macs, total_params
 from nas.space import SearchSpace
-from nas.space.batch import BatchSum, batch_sum
+from nas.space.batch import BatchSum, batch_max, batch_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,29 @@ def compile_space(space: SearchSpace, model: OpSumModel) -> CompiledLatency:
     return CompiledLatency(model.target, model.version, model.costs.base_ms, model.device.calibration, sums_ms)
 
 
+def compile_upper(space: SearchSpace, model: OpSumModel) -> Callable[[NDArray[np.integer]], NDArray[np.float64]]:
+    """The upper ends (N,) of the intervals of genotypes (N, genes), equal to those of the model's single estimates.
+
+    Raises:
+        MissingOpError: as `compile_space`.
+    """
+    estimate_ms = compile_space(space, model).estimate
+    doubts_ms = batch_sum(space, model.doubt_ms)
+
+    def upper_ms(genotypes: NDArray[np.integer]) -> NDArray[np.float64]:
+        return estimate_ms(genotypes) * (1 + model.device.interval) + doubts_ms(genotypes)
+
+    return upper_ms
+
+
 def compile_macs(space: SearchSpace) -> BatchSum:
     """Multiply-accumulates of every network of the space."""
     return batch_sum(space, total_macs)
+
+
+def compile_memory(space: SearchSpace) -> BatchSum:
+    """Bytes of activations that are alive at once, at most, in every network of the space."""
+    return batch_max(space, peak_activation_bytes)
 
 
 def compile_params(space: SearchSpace) -> BatchSum:

@@ -26,14 +26,29 @@ def front(points: Sequence[Point], directions: Sequence[Direction]) -> list[int]
     >>> front([(0.67, 16), (0.75, 51), (0.72, 64)], ("max", "min"))
     [0, 1]
     """
-    costs = _costs(points, directions)
-    kept: list[int] = []
-    for index in np.lexsort(costs.T[::-1]):  # a point comes after all that dominate it
-        cost = costs[index]
-        rivals = costs[kept]
-        if not ((rivals <= cost).all(1) & (rivals < cost).any(1)).any():
-            kept.append(int(index))
-    return sorted(kept)
+    return [int(index) for index in np.flatnonzero(on_front(_costs(points, directions)))]
+
+
+def on_front(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the points (N, objectives), all objectives to be minimised, no other dominates.
+
+    Two objectives take one pass over the sorted points; the algorithm for more is moocore's.
+    """
+    if len(costs) == 0 or costs.shape[1] == 1:
+        return np.asarray((costs == costs.min(initial=np.inf)).all(1))
+    if costs.shape[1] > 2:
+        from moocore import is_nondominated  # noqa: PLC0415 - seldom needed
+
+        return np.asarray(is_nondominated(costs, maximise=False, keep_weakly=True))
+    order = np.lexsort((costs[:, 1], costs[:, 0]))  # a point comes after all that dominate it
+    ordered = costs[order]
+    y = ordered[:, 1]
+    better = np.append(True, y[1:] < np.minimum.accumulate(y)[:-1])
+    first = np.append(True, (ordered[1:] != ordered[:-1]).any(1))
+    better = better[np.maximum.accumulate(np.where(first, np.arange(len(y)), 0))]  # equal points share their fate
+    mask = np.empty(len(y), bool)
+    mask[order] = better
+    return mask
 
 
 def hypervolume(points: Sequence[Point], reference: Point, directions: Sequence[Direction]) -> float:

@@ -4,39 +4,42 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nas.errors import NasError
 from nas.store.records import StoredTrial
 
 _DOT, _FRONT, _BUDGET = "#9aa5b1", "#0b6e4f", "#c8553d"
+_MANY = 10_000  # dots, from which on an SVG holds them as a picture
 
 
 def plot_front(
-    trials: Sequence[StoredTrial], front: Sequence[StoredTrial], path: Path, *, budget_ms: float | None = None
+    points: NDArray[np.float64], front: Sequence[StoredTrial], path: Path, *, budget_ms: float | None = None
 ) -> None:
     """Draw accuracy against latency: all finished trials, the front as a staircase, the budget as a line.
 
-    The format is that of the path's ending (.png, .svg, .pdf).
+    `points` are accuracy and latency in ms, (N, 2). The format is that of the path's ending (.png, .svg, .pdf).
 
     Raises:
         NasError: nothing to draw, an unknown format, or a file that cannot be written.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, needed here alone
 
-    done = [trial for trial in trials if trial.trial.accuracy is not None and trial.latency_ms is not None]
-    if not done:
+    if len(points) == 0:
         raise NasError("no finished trial to draw")
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    _points(axes, done, color=_DOT, s=18, label=f"{len(done)} trained networks")
-    _points(axes, front, color=_FRONT, s=34, zorder=3, label="Pareto front")
-    axes.step(
-        [t.latency_ms or 0.0 for t in front], [_percent(t) for t in front], where="post", color=_FRONT, linewidth=1.2
-    )
+    dots: dict[str, Any] = {"color": _DOT, "linewidths": 0, "rasterized": len(points) > _MANY}
+    axes.scatter(points[:, 1], 100 * points[:, 0], s=18, label=f"{len(points)} trained networks", **dots)
+    steps = [t.latency_ms or 0.0 for t in front], [_percent(t) for t in front]
+    axes.scatter(*steps, color=_FRONT, linewidths=0, s=34, zorder=3, label="Pareto front")
+    axes.step(*steps, where="post", color=_FRONT, linewidth=1.2)
     if front:
         _label_best(axes, front[-1])
     if budget_ms is not None:
         axes.axvline(budget_ms, color=_BUDGET, linewidth=1.2, linestyle="--", label=f"budget {budget_ms:g} ms")
-    axes.set_xlabel(f"predicted latency on {done[0].target}, ms")
+    axes.set_xlabel(f"predicted latency on {front[0].target}, ms" if front else "predicted latency, ms")
     axes.set_ylabel("accuracy on held-out images, %")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
@@ -46,10 +49,6 @@ def plot_front(
         figure.savefig(path, dpi=160)
     except (OSError, ValueError) as error:
         raise NasError(f"{path}: {error}") from None
-
-
-def _points(axes: Any, trials: Sequence[StoredTrial], **style: Any) -> None:
-    axes.scatter([t.latency_ms for t in trials], [_percent(t) for t in trials], linewidths=0, **style)
 
 
 def _label_best(axes: Any, best: StoredTrial) -> None:

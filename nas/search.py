@@ -8,22 +8,27 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from nas import forking
 from nas.architecture import Architecture
+from nas.batch import compile_macs, compile_memory, compile_params, compile_space, compile_upper
 from nas.errors import NasError, StudyError
 from nas.evaluators.proxy import ProxyEvaluator
 from nas.executors.local import LocalExecutor
-from nas.latency.model import LatencyModel
+from nas.forking import basis, fidelity, fork_names, require_unchanged
+from nas.latency.model import LatencyModel, OpSumModel
 from nas.reward import make_reward
 from nas.space import SearchSpace, load_space
-from nas.store.store import Store, StoredTrial, StudyRecord
+from nas.stopping import SuccessiveHalving
+from nas.store.store import Predictor, Store, StoredTrial, StudyRecord
+from nas.strategies.costs import BatchCost, Costs
 from nas.strategies.problem import Problem
 from nas.strategies.registry import make_strategy
-from nas.study import Listener, Study, Target
+from nas.study import Listener, Study, Target, software_versions
 from nas.training.data import describe_data, load_data
 from nas.training.loop import Recipe
 from nas.trial import TrialState
 
-RUNS = Path("runs")
+FRONT_COSTS = ("latency", "params", "memory")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -71,11 +76,13 @@ class SearchSettings:
     space: str = "mobilenet_v3"
     data: str = "cifar10"
     evaluator: str = "proxy"
-    strategy: str = "evolution"
+    strategy: str = "surrogate"
+    objectives: str = "accuracy"  # or with some of latency, params and memory behind it: then the front is sought
     reward: str = "hard"
     seed: int = 0
     trials: int = 16
     explore_over_budget: bool = False
+    early_stop: bool = False  # end trainings that are behind others at the same epoch
     confidence: float | None = None
     """Accept a network only if the upper end of its interval of this coverage meets the budget; None: if its estimate
     does."""
@@ -107,12 +114,16 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     workers: int = 1,
     threads: int = 1,
     name: str | None = None,
+    reuse: bool = True,
+    fork: bool = False,
 ) -> SearchResult:
     """Run the search, or go on with it where it stopped.
 
+    With `reuse`, a network that any study of the store has trained in the same way is not trained again. With
+    `fork`, a study whose space, latency table or nas has changed goes on as a new one that starts from its trials.
     `latency` is the model of `settings.target`. `workers` processes train at once, each with `threads` threads:
-    for networks and images as small as these, more workers use the cores better than more threads do. Weights go to
-    runs/<study>/.
+    for networks and images as small as these, more workers use the cores better than more threads do. Weights go into
+    a folder of the study's name beside the database.
 
     Raises:
         BudgetError: no network of the space meets the budget.
@@ -120,13 +131,18 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         LatencyError: a confidence that is no share above 0 and below 1.
         NasError: wrong settings, data that cannot be had, a full disk.
     """
-    name = name or settings.study_name
+    name, rests_on = name or settings.study_name, basis(settings.space, settings.latency_version)
+    name, old = fork_names(store, name, rests_on) if fork else (name, name)
     record = _begun(store, name, settings)
     space = load_space(settings.space).with_num_classes(describe_data(settings.data).num_classes)
     target = Target(latency.target, latency.version, _Milliseconds(latency))
-    strategy = make_strategy(
-        settings.strategy, _problem(settings, space, latency), seed=settings.seed, trials=_planned(record, settings)
-    )
+    problem = _problem(settings, space, latency)
+    strategy = make_strategy(settings.strategy, problem, seed=settings.seed, trials=_planned(record, settings))
+    same = fidelity(settings.data, settings.evaluator, asdict(settings.proxy), software_versions())
+    load_data(settings.data, resolution=settings.proxy.resolution)  # a download or a broken folder shows before work
+    if record is None:
+        begin = _Beginning(settings, rests_on, same)
+        record = begin.fork(store, old, name, problem, target) if fork else begin.anew(store, name)
     study = Study(
         name,
         store=store,
@@ -135,13 +151,42 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         trials=settings.trials,
         seed=settings.seed,
         listener=listener,
+        stopping=SuccessiveHalving(settings.proxy.epochs) if settings.early_stop else None,
+        fidelity=same if reuse and record.fidelity == same else None,
+        inherited=record.inherited,
     )
-    load_data(settings.data, resolution=settings.proxy.resolution)  # a download or a broken folder shows before work
-    if record is None:
-        store.create_study(name, asdict(settings))
     with study:
-        LocalExecutor(workers).run(study, _evaluator(settings, RUNS / name, threads))
+        LocalExecutor(workers).run(study, _evaluator(settings, store.weights_folder(name), threads))
     return result(store, name, settings.budget_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What a new study records of itself."""
+
+    settings: SearchSettings
+    basis: Mapping[str, str]
+    fidelity: str
+
+    def anew(self, store: Store, name: str) -> StudyRecord:
+        return store.create_study(name, asdict(self.settings), self.fidelity, basis=self.basis)
+
+    def fork(self, store: Store, old: str, name: str, problem: Problem, target: Target) -> StudyRecord:
+        """Raises StudyError if the old study had other settings."""
+        origin = store.study(old)
+        assert origin is not None, "fork_names has seen it"
+        _require_same(origin, self.settings)
+        return forking.fork(
+            store,
+            old,
+            name,
+            asdict(self.settings),
+            basis=self.basis,
+            fidelity=self.fidelity,
+            problem=problem,
+            predictor=Predictor(target.name, target.version),
+            latency_ms=target.latency_ms,
+        )
 
 
 def result(store: Store, name: str, budget_ms: float) -> SearchResult:
@@ -180,7 +225,46 @@ def _problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel
         reward=make_reward(settings.reward, settings.budget_ms),
         explore_over_budget=settings.explore_over_budget,
         target=target,
+        costs=_costs(settings, space, latency),
+        front=front_costs(settings.objectives, settings.strategy),
     )
+
+
+def _costs(settings: SearchSettings, space: SearchSpace, latency: LatencyModel) -> Costs | None:
+    """What every network of the space costs, for the strategy that looks at thousands for each proposal."""
+    if settings.strategy != "surrogate":
+        return None
+    if not isinstance(latency, OpSumModel):
+        raise NasError(
+            f"strategy surrogate needs latencies of thousands of networks at a time; found {type(latency).__name__}, "
+            f"expected a model of nas.latency.targets.load_target"
+        )
+    latency_ms: BatchCost = (
+        compile_space(space, latency).estimate
+        if settings.confidence is None
+        else compile_upper(space, latency.with_coverage(settings.confidence))
+    )
+    return Costs(latency_ms, compile_macs(space), compile_params(space), compile_memory(space))
+
+
+def front_costs(objectives: str, strategy: str) -> tuple[str, ...]:
+    """What a search for a front minimises beside accuracy, from `accuracy,latency`; nothing for `accuracy` alone.
+
+    Raises:
+        NasError: no list of objectives, or a strategy that seeks a single network.
+    """
+    first, *costs = objectives.split(",")
+    if first != "accuracy" or len({*costs, *FRONT_COSTS}) > len(FRONT_COSTS) or len(set(costs)) < len(costs):
+        raise NasError(
+            f"objectives {objectives!r}; expected accuracy, with one or more of {', '.join(FRONT_COSTS)} behind it: "
+            f"accuracy,latency"
+        )
+    if costs and strategy != "surrogate" and (strategy, costs) != ("nsga2", ["latency"]):
+        raise NasError(
+            f"strategy {strategy} does not search for a front of {objectives}; surrogate does, and nsga2 for "
+            f"accuracy,latency"
+        )
+    return tuple(costs)
 
 
 def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | None:
@@ -193,6 +277,7 @@ def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | N
         raise StudyError(f"{name!r} cannot name a study; expected letters, digits, '.', '_' and '-'")
     record = store.study(name)
     if record is not None:
+        require_unchanged(record, basis(settings.space, settings.latency_version))
         _require_same(record, settings)
     return record
 
@@ -204,13 +289,8 @@ def _planned(record: StudyRecord | None, settings: SearchSettings) -> int:
 
 def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
     begun, wanted = dict(record.settings), asdict(settings)
-    if begun.get("latency_version") != settings.latency_version:
-        raise StudyError(
-            f"study {record.name!r} was begun with another latency table of {settings.target} "
-            f"({begun.get('latency_version')}, now {settings.latency_version}); begin a new study with --study NAME"
-        )
-    for key in sorted(begun.keys() | wanted.keys() - {"trials"}):
-        if key != "trials" and begun.get(key) != wanted.get(key):
+    for key in sorted((begun.keys() | wanted.keys()) - {"trials", "latency_version"}):
+        if begun.get(key) != wanted.get(key):
             raise StudyError(
                 f"study {record.name!r} was begun with {key}={begun.get(key)!r}, not {wanted.get(key)!r}; "
                 f"give the same options to go on with it, or another --study NAME"

@@ -13,6 +13,7 @@ from nas import __version__
 from nas.architecture import Architecture
 from nas.errors import StudyError
 from nas.layers import lower, peak_activation_bytes, total_macs, total_params
+from nas.stopping import SuccessiveHalving
 from nas.store.owners import this_process
 from nas.store.records import Sizes, StoredTrial
 from nas.store.store import Store
@@ -30,6 +31,7 @@ class Entry:
     id: int
     trial: Trial
     latency_ms: float
+    source: int | None = None  # id of the trial whose outcome was just reused: nothing was trained
 
 
 class Listener(Protocol):
@@ -69,11 +71,29 @@ class Study:
     """
 
     def __init__(  # noqa: PLR0913 - what a study joins
-        self, name: str, *, store: Store, strategy: Strategy, target: Target, trials: int, seed: int, listener: Listener
+        self,
+        name: str,
+        *,
+        store: Store,
+        strategy: Strategy,
+        target: Target,
+        trials: int,
+        seed: int,
+        listener: Listener,
+        stopping: SuccessiveHalving | None = None,
+        fidelity: str | None = None,
+        inherited: int = 0,
     ) -> None:
+        """Outcomes are reused from studies of the same `fidelity`, if one is given (`nas.store.records.StudyRecord`).
+
+        The first `inherited` trials are those of the study that this one is a fork of: the strategy hears of them
+        before it is asked for the first time.
+        """
         self.name = name
         self._store, self._strategy, self._target = store, strategy, target
         self._trials, self._seed, self._listener = trials, seed, listener
+        self._stopping = stopping
+        self._fidelity, self._inherited = fidelity, inherited
         self._owner = this_process()
         self._last_beat = time.monotonic()
         self._versions = software_versions()
@@ -108,11 +128,11 @@ class Study:
         outcomes = sorted((s for s in recorded if s.trial.told is not None), key=_told)
         for stored in recorded:
             self._tell_until(stored.trial.asked_after, outcomes)
-            proposal = self._strategy.ask()
-            if proposal != stored.trial.proposal:
+            if stored.trial.number >= self._inherited and self._strategy.ask() != stored.trial.proposal:
                 raise StudyError(
                     f"study {self.name!r}: trial {stored.trial.number} would now be another network; the search space, "
-                    f"the classes of the data or the version of nas changed since. Begin a new study (--study NAME)"
+                    f"the data, or nas or a package that it builds on changed since. --fork begins a new study from "
+                    f"its trials, --study NAME one from nothing"
                 )
             self._asked += 1
             self._beat()
@@ -122,44 +142,63 @@ class Study:
     def _tell_until(self, count: int, outcomes: list[StoredTrial]) -> None:
         for stored in outcomes[self._told : count]:
             self._strategy.tell(stored.trial)
+            if self._stopping is not None:
+                self._stopping.recall(stored.trial, self._store.epochs(stored.id))
             self._listener.ended(self._entry(stored.trial))
         self._told = max(self._told, count)
 
     # What the executor calls
 
     def ask(self) -> Trial | None:
-        """The next trial, recorded as RUNNING: one that waits for another worker first, then a new proposal."""
+        """The next trial, recorded as RUNNING: one that waits for another worker first, then a new proposal.
+
+        Proposals whose outcome is known from another study are recorded with it, and told, on the way.
+        """
         if self._waiting:
             trial = replace(self._waiting.popleft(), state=TrialState.RUNNING)
-            self._store.start(self.name, trial.number)
-        else:
-            proposal = self._strategy.ask() if self._asked < self._trials else None
-            if proposal is None:
-                return None
-            trial = self._record(proposal)
-        self._listener.started(self._entry(trial))
-        return trial
+            self._store.start(self.name, trial.number, self._versions)
+            self._listener.started(self._entry(trial))
+            return trial
+        while self._asked < self._trials and (proposal := self._strategy.ask()) is not None:
+            trial, source = self._begun(proposal), self._source(proposal)
+            if source is None:
+                self._record(trial, self._versions)
+                self._listener.started(self._entry(trial))
+                return trial
+            self._reuse(trial, source)
+            self._beat()
+        return None
 
-    def _record(self, proposal: Proposal) -> Trial:
-        trial = Trial(
-            number=self._asked,
-            proposal=proposal,
-            asked_after=self._told,
-            state=TrialState.RUNNING,
-            seed=Random(f"{self._seed}/{self._asked}").getrandbits(31),
-        )
-        network, target = proposal.architecture, self._target
+    def _begun(self, proposal: Proposal) -> Trial:
+        seed = Random(f"{self._seed}/{self._asked}").getrandbits(31)
+        return Trial(self._asked, proposal, asked_after=self._told, state=TrialState.RUNNING, seed=seed)
+
+    def _source(self, proposal: Proposal) -> StoredTrial | None:
+        if self._fidelity is None or proposal.parent is not None:  # inherited weights make it another training
+            return None
+        return self._store.reusable(self._fidelity, proposal.architecture, proposal.epochs)
+
+    def _record(self, trial: Trial, versions: Mapping[str, str], source: int | None = None) -> None:
+        network, target = trial.proposal.architecture, self._target
+        latency = (target.latency_ms(network), target.name, target.version)
         self._ids[trial.number] = self._store.add_trial(
-            self.name, trial, sizes(network), target.latency_ms(network), target.name, target.version, self._versions
+            self.name, trial, sizes(network), *latency, versions, source=source
         )
         self._asked += 1
-        return trial
+
+    def _reuse(self, trial: Trial, source: StoredTrial) -> None:
+        outcome = source.trial.outcome
+        assert outcome is not None
+        with self._store.batch():
+            self._record(trial, source.versions, source.id)
+            self._store.finish(self.name, trial.number, outcome, self._told)
+        self._hear(replace(trial, state=outcome.state, outcome=outcome, told=self._told), source.id)
 
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
-        """Record one epoch; no trial is stopped early yet."""
+        """Record one epoch; True: the trial should stop with it."""
         self._store.report(self.name, trial.number, epoch, metrics)
         self._listener.reported(self._entry(trial), epoch, metrics)
-        return False
+        return self._stopping is not None and self._stopping.stops(trial, epoch, metrics)
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Record the outcome durably, then let the strategy hear it."""
@@ -174,13 +213,15 @@ class Study:
         failed = Outcome(error=reason)
         self._hear(replace(trial, state=TrialState.FAILED, outcome=failed, told=self._told))
 
-    def _hear(self, trial: Trial) -> None:
+    def _hear(self, trial: Trial, source: int | None = None) -> None:
         self._told += 1
         self._strategy.tell(trial)
-        self._listener.ended(self._entry(trial))
+        if self._stopping is not None:
+            self._stopping.ended(trial)
+        self._listener.ended(self._entry(trial, source))
 
-    def _entry(self, trial: Trial) -> Entry:
-        return Entry(self._ids[trial.number], trial, self._target.latency_ms(trial.proposal.architecture))
+    def _entry(self, trial: Trial, source: int | None = None) -> Entry:
+        return Entry(self._ids[trial.number], trial, self._target.latency_ms(trial.proposal.architecture), source)
 
     def idle(self) -> None:
         """Prolong the lease now and then."""

@@ -92,7 +92,11 @@ class Strategy(Protocol):
         ...
 
     def tell(self, trial: Trial) -> None:
-        """Hear of a trial that ended, whatever its state."""
+        """Hear of a trial that ended, whatever its state.
+
+        It may be one that another study proposed, before the first `ask`: a network of the same space, which is not
+        proposed again.
+        """
         ...
 
 

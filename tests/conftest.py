@@ -1,6 +1,33 @@
 """Settings of the whole suite, made before torch is imported."""
 
 import os
+from itertools import count
+
+import pytest
+
+from tests import postgres
 
 # Two processes with several threads each, on cores that they share, wait for one another: many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """The URL of a PostgreSQL server that has a database `ready` at the newest schema; skips where none can run."""
+    if reason := postgres.unavailable():
+        pytest.skip(reason)
+    from nas.store.store import Store  # noqa: PLC0415
+
+    with postgres.server() as url:
+        Store.open(postgres.database(url, "ready")).close()
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request, tmp_path):
+    """A database of each kind, at the newest schema or not there yet."""
+    if request.param == "sqlite":
+        return str(tmp_path / "runs" / "trials.db")
+    return postgres.database(request.getfixturevalue("postgresql"), f"test{next(_numbers)}", template="ready")

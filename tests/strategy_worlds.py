@@ -1,14 +1,17 @@
 """Small search problems with a known answer, for the tests of strategies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from random import Random
 
 from nas.architecture import Architecture
-from nas.layers import lower, total_macs, total_params
+from nas.layers import Layer, lower, total_macs, total_params
 from nas.reward import make_reward
 from nas.space import SearchSpace, load_space
+from nas.space.batch import batch_sum
+from nas.strategies.costs import Costs
 from nas.strategies.problem import Problem
 from nas.trial import Outcome, Proposal, Strategy, Trial
 
@@ -30,8 +33,26 @@ def space_of(text: str, folder: Path) -> SearchSpace:
 
 def latency_ms(architecture: Architecture) -> float:
     """A device where compute, memory traffic and every op cost something."""
-    layers = lower(architecture)
+    return layers_ms(lower(architecture))
+
+
+def layers_ms(layers: Sequence[Layer]) -> float:
     return sum(layer.macs / 8e6 + (layer.in_values + layer.out_values) / 1e6 + 0.05 for layer in layers)
+
+
+def within(
+    space: SearchSpace,
+    budget_ms: float,
+    reward: str = "hard",
+    *,
+    explore_over_budget: bool = False,
+    target: str = "it",
+    front: tuple[str, ...] = (),
+) -> Problem:
+    """Search the space within a budget on that device."""
+    costs = Costs(batch_sum(space, layers_ms), batch_sum(space, total_macs), batch_sum(space, total_params))
+    made = make_reward(reward, budget_ms)
+    return Problem(space, latency_ms, budget_ms, made, explore_over_budget, target, costs, front)
 
 
 @dataclass(frozen=True)
@@ -60,7 +81,7 @@ class World:
     def problem(self, share: float = 0.25, *, explore_over_budget: bool = False) -> Problem:
         """Stay within the given quantile of the latency of random networks."""
         budget_ms = self.latency_quantile(share)
-        return Problem(self.space, latency_ms, budget_ms, make_reward("hard", budget_ms), explore_over_budget)
+        return within(self.space, budget_ms, explore_over_budget=explore_over_budget)
 
     def outcome(self, architecture: Architecture, rng: Random) -> Outcome:
         return Outcome({"accuracy": self.accuracy(architecture) + rng.gauss(0, self.noise)})

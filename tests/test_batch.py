@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.batch import compile_macs, compile_params, compile_space
+from nas.batch import compile_macs, compile_memory, compile_params, compile_space
 from nas.errors import MissingOpError, SpaceError
 from nas.latency.calibration import Calibration
 from nas.latency.corrected import CorrectedTable
@@ -16,7 +16,7 @@ from nas.latency.corrections import Corrections
 from nas.latency.model import OpSumModel
 from nas.latency.table import Row, Table, as_deployed
 from nas.latency.targets import load_target
-from nas.layers import lower, total_macs, total_params
+from nas.layers import lower, peak_activation_bytes, total_macs, total_params
 from nas.space import load_space, spaces
 
 SPACES = {name: load_space(name).with_num_classes(10) for name in spaces()}
@@ -74,12 +74,13 @@ def test_canonical_genotypes_cost_what_the_raw_ones_do(name):
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_macs_and_params_of_a_batch_are_exact(name):
+def test_macs_params_and_memory_of_a_batch_are_exact(name):
     space = SPACES[name]
     genotypes = raw_genotypes(space, 30, Random(2))
     layers = [lower(space.decode(tuple(map(int, genotype)))) for genotype in genotypes]
     assert compile_macs(space)(genotypes).tolist() == [total_macs(each) for each in layers]
     assert compile_params(space)(genotypes).tolist() == [total_params(each) for each in layers]
+    assert compile_memory(space)(genotypes).tolist() == [peak_activation_bytes(each) for each in layers]
 
 
 def test_absent_stages_and_every_depth_are_covered():

@@ -11,6 +11,7 @@ import pytest
 from nas.cli.main import main
 from nas.cli.options import parse_budget, parse_bytes, parse_count
 from nas.errors import BudgetError
+from nas.latency.targets import load_target
 from nas.space import load_reference
 from nas.store.store import Store
 from nas.study import sizes
@@ -205,6 +206,31 @@ def test_fronts_of_different_devices_or_data_are_not_mixed(nas, tmp_path):
     assert "cannot be compared (phone: cifar10 on pixel1; laptop: digits on host; what differs" in err
     assert [p["study"] for p in json.loads(nas("pareto", "phone", "--json")[1])] == ["phone"]
     assert [p["study"] for p in json.loads(nas("pareto", "--target", "host", "--json")[1])] == ["laptop"]
+
+
+def test_trials_searched_for_one_device_are_ranked_for_another_without_training(nas, tmp_path):
+    recorded(tmp_path, "laptop", data="digits", target="host", budget_ms=20.0, latency_ms=9.0, latency_version="1")
+    code, out, err = nas("pareto", "--target", "pixel", "--json")
+    assert code == 0
+    assert "1 networks rescored for pixel1, without training" in err
+    (point,) = json.loads(out)
+    assert point["target"] == "pixel1"
+    assert point["latency_ms"] == load_target("pixel1").estimate(load_reference("mobilenet_v3_small")).ms
+    again = nas("pareto", "laptop", "--target", "pixel1", "--json", "--plot", "front.svg")
+    assert again[1] == out
+    assert "rescored" not in again[2]
+    assert "pixel1, ms" in (tmp_path / "front.svg").read_text()
+    assert json.loads(nas("pareto", "--json")[1])[0]["target"] == "host"  # what was recorded stays as it was
+
+
+def test_a_front_can_have_other_objectives(nas, tmp_path):
+    recorded(tmp_path, "phone", data="cifar10", target="pixel1", budget_ms=60.0, latency_ms=50.0)
+    three = nas("pareto", "--objectives", "accuracy,latency,params", "--json")[1]
+    assert [point["study"] for point in json.loads(three)] == ["phone"]
+    for wrong in ("accuracy,beauty", "accuracy", "accuracy,accuracy"):
+        code, _, err = nas("pareto", "--objectives", wrong)
+        assert code == 2
+        assert "expected" in err
 
 
 def test_a_trial_over_its_budget_is_not_on_the_front(nas, tmp_path):

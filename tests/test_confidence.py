@@ -17,7 +17,7 @@ from nas.latency.table import Row, as_deployed
 from nas.latency.targets import load_target
 from nas.layers import lower
 from nas.resources import data_dir
-from nas.search import RUNS, SearchResult, SearchSettings, proxy_training, search
+from nas.search import SearchResult, SearchSettings, proxy_training, search
 from nas.space import load_space
 from nas.store.records import StoredTrial
 from nas.store.store import Store
@@ -130,8 +130,7 @@ class Untrained:
 def store(tmp_path, monkeypatch):
     monkeypatch.setattr("nas.search.LocalExecutor", Untrained)
     monkeypatch.chdir(tmp_path)
-    RUNS.mkdir()
-    with Store.open(RUNS / "trials.db") as store:
+    with Store.open("runs/trials.db") as store:
         yield store
 
 

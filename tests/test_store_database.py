@@ -7,10 +7,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -19,8 +21,10 @@ import nas
 from nas.architecture import Architecture, ConvBlock, PoolBlock
 from nas.errors import StoreError
 from nas.store import database, schema
+from nas.store.database import Database
 from nas.store.store import Sizes, Store
 from nas.trial import Outcome, Proposal, Trial, TrialState
+from tests import postgres
 
 REPOSITORY = Path(nas.__file__).parents[1]
 
@@ -47,9 +51,9 @@ with Store.open(url) as store:
 
 def writer(url, study, count, **kwargs):
     """A process that records trials and prints the number of each one that the store has acknowledged."""
-    command = [sys.executable, "-c", WRITER, str(url), study, str(count)]
+    arguments = [sys.executable, "-c", WRITER, str(url), study, str(count)]
     return subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
+        arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
     )
 
 
@@ -176,13 +180,22 @@ def _pragma(store, text):
 # The schema and its versions
 
 
-def test_the_migrations_build_the_tables_that_the_code_expects(tmp_path):
-    with Store.open(tmp_path / "trials.db") as store, store._database.read() as connection:
+def test_the_migrations_build_the_tables_that_the_code_expects(store_url):
+    with Store.open(store_url) as store, store._database.read() as connection:
         context = MigrationContext.configure(
             connection, opts={"version_table": schema.VERSION_TABLE, "compare_type": True}
         )
         assert compare_metadata(context, schema.metadata) == []
         assert context.get_current_revision() == schema.HEAD
+        assert [column["name"] for column in _columns(store, schema.VIEW)] == list(schema.view.c.keys())
+
+
+def test_every_process_keeps_up_with_the_others_on_postgresql_too(postgresql):
+    url = postgres.database(postgresql, "writers")
+    processes = [writer(url, f"study {index % 2}", 30) for index in (0, 1)]
+    assert [process.communicate()[1] for process in processes] == ["", ""]
+    with Store.open(url) as store:
+        assert [store.study_summary(f"study {index}")[TrialState.COMPLETE] for index in (0, 1)] == [30, 30]
 
 
 def test_the_index_of_the_front_is_as_the_code_expects(tmp_path):
@@ -197,6 +210,52 @@ def test_the_index_of_the_front_is_as_the_code_expects(tmp_path):
 
 def test_head_is_the_newest_migration():
     assert ScriptDirectory.from_config(database._alembic_config()).get_current_head() == schema.HEAD
+
+
+OLD = Architecture(32, (ConvBlock(8, 3, 2, "relu"), PoolBlock()))
+FIRST_REVISION = """
+INSERT INTO studies (id, name, settings, created_at) VALUES (1, 'old', '{"seed":7}', '2026-11-20 10:00:00');
+INSERT INTO architectures (id, json, params, macs, peak_activation_bytes) VALUES ('KEY', 'JSON', 10, 20, 30);
+INSERT INTO trials VALUES (1, 1, 0, 'KEY', 'complete', 0.5, 12.5, 'pixel1', 'v1', NULL, NULL, 0, 0, 99, 1,
+    '{"accuracy":0.5}', NULL, FALSE, '2026-11-20 10:00:01', '2026-11-20 10:01:00', 'phoenix', 4711, '{"nas":"0.1.0"}');
+INSERT INTO trials VALUES (2, 1, 1, 'KEY', 'running', NULL, NULL, NULL, NULL, 3, 0, 1, NULL, 98, 0,
+    NULL, NULL, NULL, '2026-11-20 10:02:00', NULL, 'phoenix', 4711, '{}');
+INSERT INTO epochs VALUES (1, 1, '{"accuracy":0.4}')
+"""
+
+
+def test_a_database_of_the_first_revision_is_upgraded_with_all_that_is_in_it(store_url):
+    _write_first_revision(store_url)
+    with Store.open(store_url) as store:
+        assert [(s.name, s.settings, s.fidelity) for s in store.studies()] == [("old", {"seed": 7}, None)]
+        done, running = store.trials("old")
+        assert done.trial == Trial(
+            0, Proposal(OLD), 0, TrialState.COMPLETE, Outcome({"accuracy": 0.5}), told=0, seed=99
+        )
+        assert (done.latency_ms, done.target, done.latency_version, done.source) == (12.5, "pixel1", "v1", None)
+        assert (done.params, done.macs, done.peak_activation_bytes, done.lost) == (10, 20, 30, 1)
+        assert (done.host, done.pid, done.versions) == ("phoenix", 4711, {"nas": "0.1.0"})
+        assert (done.ended_at - done.started_at).total_seconds() == 59
+        assert running.trial == Trial(1, Proposal(OLD, epochs=3, parent=0), 1, TrialState.RUNNING, seed=98)
+        assert store.epochs(1) == [(1, {"accuracy": 0.4})]
+        assert [s.id for s in store.front(max_latency_ms=20)] == [1]
+        assert [line["trial"] for line in store.lines()] == [1, 2]
+        store.finish("old", 1, Outcome({"accuracy": 0.6}), told=1)
+
+
+def _write_first_revision(url):
+    with closing(Database(url)) as empty:
+        with empty.write() as connection:  # the fixture's is of today
+            connection.exec_driver_sql(f"DROP VIEW {schema.VIEW}")
+            connection.exec_driver_sql(f"DROP TABLE {schema.VERSION_TABLE}")
+            schema.metadata.drop_all(connection)
+        with empty.write() as connection:
+            config = database._alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            text = FIRST_REVISION.replace("KEY", OLD.id).replace("JSON", OLD.to_json())
+            for statement in text.split(";\n"):
+                connection.exec_driver_sql(statement)
 
 
 def test_an_old_database_is_upgraded_and_keeps_its_trials(tmp_path, monkeypatch):
@@ -240,7 +299,7 @@ def test_an_upgrade_that_fails_leaves_the_old_database(tmp_path, monkeypatch):
         Store.open(path)
     with Store.open(path) as store:
         store.create_study("s", {})
-        assert [column["name"] for column in _columns(store, "studies")][-1] == "lease_until"
+        assert "note" not in [column["name"] for column in _columns(store, "studies")]
 
 
 def _columns(store, table):

@@ -23,6 +23,7 @@ from nas.strategies.ledger import Ledger
 from nas.strategies.problem import Problem
 from nas.strategies.registry import STRATEGIES, make_strategy
 from nas.trial import Outcome
+from tests import strategy_worlds
 from tests.strategy_worlds import World, ended, latency_ms, search, space_of
 
 WORLD = World(load_space("mobilenet_v2"))
@@ -39,7 +40,7 @@ head: {type: [plain, classic], channels: 64}
 
 
 def within(budget_ms: float, world: World = WORLD) -> Problem:
-    return Problem(world.space, latency_ms, budget_ms, make_reward("hard", budget_ms))
+    return strategy_worlds.within(world.space, budget_ms)
 
 
 # The problem: which networks are within the budget.

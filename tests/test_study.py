@@ -11,66 +11,17 @@ from hypothesis import strategies as st
 from nas.errors import StudyError
 from nas.executors.local import LocalExecutor
 from nas.layers import lower, total_macs
-from nas.reward import make_reward
-from nas.space import load_space
+from nas.stopping import SuccessiveHalving
 from nas.store.owners import this_process
 from nas.store.store import Store
-from nas.strategies.problem import Problem
-from nas.strategies.registry import make_strategy
-from nas.study import Study, Target
 from nas.trial import Outcome, TrialState
 from tests.executor_helpers import Dying, formula
-
-SPACE = load_space("mobilenet_v2").with_num_classes(10)
-BUDGET_MS = 300.0
-
-
-def latency_ms(architecture):
-    return total_macs(lower(architecture)) / 1e6
-
-
-class Silent:
-    def started(self, entry): ...
-    def reported(self, entry, epoch, metrics): ...
-    def ended(self, entry): ...
-    def tick(self): ...
-
-
-def open_study(store, *, name="s", strategy="evolution", trials=12, seed=3):
-    if store.study(name) is None:
-        store.create_study(name, {})
-    problem = Problem(SPACE, latency_ms, BUDGET_MS, make_reward("hard", BUDGET_MS))
-    return Study(
-        name,
-        store=store,
-        strategy=make_strategy(strategy, problem, seed=seed, trials=12),
-        target=Target("macs", "1", latency_ms),
-        trials=trials,
-        seed=seed,
-        listener=Silent(),
-    )
-
-
-def drive(study, rng, workers, stop_after=None):
-    """Run trials that finish in random order; leaves what runs unfinished after `stop_after` outcomes."""
-    running, told = [], 0
-    while told != stop_after:
-        while len(running) < workers and (trial := study.ask()) is not None:
-            running.append(trial)
-        if not running:
-            return
-        trial = running.pop(rng.randrange(len(running)))
-        study.tell(trial, Outcome({"accuracy": formula(trial)}))
-        told += 1
-
-
-def record(store):
-    return [(s.trial.number, s.trial.proposal.architecture.id, s.trial.seed) for s in store.trials("s")]
+from tests.study_helpers import BUDGET_MS, drive, latency_ms, open_study, record
 
 
 @pytest.fixture
-def store(tmp_path):
-    with Store.open(tmp_path / "trials.db") as store:
+def store(store_url):
+    with Store.open(store_url) as store:
         yield store
 
 
@@ -87,21 +38,6 @@ def test_a_study_records_every_trial_with_its_latency_and_sizes(store):
         assert s.versions["nas"]
 
 
-@pytest.mark.parametrize("strategy", ["random", "evolution", "tpe", "nsga2", "controller"])
-def test_a_study_stopped_after_any_outcome_goes_on_as_the_unbroken_one(tmp_path, strategy):
-    with Store.open(tmp_path / "whole.db") as whole:
-        with open_study(whole, strategy=strategy) as study:
-            drive(study, Random(0), workers=1)
-        expected = record(whole)
-    for stop in (1, 5, 11):
-        with Store.open(tmp_path / f"{stop}.db") as broken:
-            with open_study(broken, strategy=strategy) as study:
-                drive(study, Random(0), workers=1, stop_after=stop)
-            with open_study(broken, strategy=strategy) as study:
-                drive(study, Random(0), workers=1)
-            assert record(broken) == expected
-
-
 @given(stop=st.integers(0, 11), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=25)
 def test_with_three_workers_what_ran_is_queued_again_and_nothing_is_proposed_twice(tmp_path_factory, stop, seed):
@@ -116,6 +52,31 @@ def test_with_three_workers_what_ran_is_queued_again_and_nothing_is_proposed_twi
         assert after[: len(before)] == before
         assert len({architecture for _, architecture, _ in after}) == len(after) == 12
         assert store.study_summary("s")[TrialState.COMPLETE] == 12
+
+
+def drive_epochs(study, stop_after=None):
+    """Run trials of four epochs, one after the other; gives the number of those that ended early."""
+    told = 0
+    while told != stop_after and (trial := study.ask()) is not None:
+        for epoch in range(1, 5):
+            metrics = {"accuracy": formula(trial) * epoch / 4}
+            if study.report(trial, epoch, metrics) and epoch < 4:
+                break
+        study.tell(trial, Outcome(metrics, stopped=epoch < 4))
+        told += 1
+
+
+@pytest.mark.parametrize("stop", [0, 3, 5, 11])
+def test_a_resumed_study_stops_the_trials_that_the_unbroken_one_would_have(tmp_path, stop):
+    ended = []
+    for name, breaks in (("whole", [None]), ("broken", [stop, None])):
+        with Store.open(tmp_path / f"{name}.db") as store:
+            for stop_after in breaks:
+                with open_study(store, strategy="surrogate", stopping=SuccessiveHalving(4)) as study:
+                    drive_epochs(study, stop_after)
+            ended.append([(s.trial.proposal, s.trial.state, s.trial.outcome) for s in store.trials("s")])
+    assert ended[0] == ended[1]
+    assert {state for _, state, _ in ended[0]} == {TrialState.COMPLETE, TrialState.STOPPED}
 
 
 def test_more_trials_can_be_asked_of_a_finished_study(store):
@@ -152,20 +113,13 @@ def test_a_trial_whose_worker_dies_three_times_has_failed_with_the_reason(store)
     assert store.study_summary("s")[TrialState.COMPLETE] == 3
 
 
-def test_a_study_whose_decisions_changed_says_so_instead_of_going_on(store):
-    with open_study(store, seed=3) as study:
-        drive(study, Random(0), workers=1, stop_after=3)
-    with pytest.raises(StudyError, match="trial 0 would now be another network"), open_study(store, seed=4):
-        pass
-
-
 def test_a_driver_that_was_replaced_leaves_the_trials_of_the_new_one_alone(store):
     store.create_study("s", {})
     with open_study(store) as study:
         mine = study.ask()
         store.release("s", this_process())
         store.claim("s", "elsewhere:1:1", 60)
-        store.start("s", mine.number)
+        store.start("s", mine.number, {})
     (trial,) = store.trials("s")
     assert trial.trial.state is TrialState.RUNNING
     with pytest.raises(StudyError, match="driven by process 1 on elsewhere"):
@@ -199,3 +153,49 @@ def test_a_study_that_another_process_drives_is_refused(store):
     store.claim("s", "elsewhere:1:1", 60)
     with pytest.raises(StudyError, match="driven by process 1 on elsewhere"), open_study(store):
         pass
+
+
+# Outcomes of other studies
+
+
+class Heard:
+    """What a strategy hears."""
+
+    def __init__(self, study):
+        self.told, tell = [], study._strategy.tell
+        study._strategy.tell = lambda trial: (self.told.append(trial), tell(trial))
+
+
+def test_a_network_that_another_study_has_trained_is_not_trained_again_and_says_whose_outcome_it_has(store):
+    with open_study(store, name="first", fidelity="3 epochs", trials=6) as study:
+        drive(study, Random(0), workers=1)
+    with open_study(store, fidelity="3 epochs", trials=8) as study:  # the same seed: the same proposals
+        heard, trial = Heard(study), study.ask()
+        assert trial.number == 6
+        assert [t.number for t in heard.told] == list(range(6))
+        study.tell(trial, Outcome({"accuracy": 0.5}))
+        drive(study, Random(0), workers=1)
+    first, second = store.trials("first"), store.trials("s")
+    assert [s.source for s in second] == [*(s.id for s in first), None, None]
+    assert [s.trial.outcome for s in second[:6]] == [s.trial.outcome for s in first]
+    assert record(store)[:6] == record(store, "first")
+
+
+def test_a_study_with_reused_outcomes_is_resumed_like_any_other(store):
+    with open_study(store, name="first", fidelity="f", trials=6) as study:
+        drive(study, Random(0), workers=1)
+    with open_study(store, fidelity="f") as study:
+        drive(study, Random(0), workers=3, stop_after=2)
+    before = record(store)
+    with open_study(store, fidelity="f") as study:
+        drive(study, Random(1), workers=3)
+    assert record(store)[: len(before)] == before
+    assert store.study_summary("s")[TrialState.COMPLETE] == 12
+
+
+@pytest.mark.parametrize("fidelity", [None, "9 epochs"])
+def test_at_another_fidelity_or_on_request_everything_is_trained(store, fidelity):
+    with open_study(store, name="first", fidelity="3 epochs", trials=3) as study:
+        drive(study, Random(0), workers=1)
+    with open_study(store, fidelity=fidelity, trials=3) as study:
+        assert study.ask().number == 0

@@ -12,7 +12,7 @@ from nas.errors import NasError
 _COMMANDS = {
     "search": ("nas.cli.search", "search", "Find the most accurate network within a latency budget."),
     "pareto": ("nas.cli.pareto", "pareto", "Show the Pareto front of the recorded trials."),
-    "trials": ("nas.cli.trials", "trials", "List the recorded trials, or show one."),
+    "trials": ("nas.cli.trials", "trials", "List, show or export the recorded trials."),
     "train": ("nas.cli.train", "train", "Train one network longer and measure it on the test set."),
     "show": ("nas.cli.show", "show", "Show a network: blocks, MAdds, params, memory, latency."),
     "space": ("nas.cli.space", "space", "List, show or sample search spaces."),

@@ -5,18 +5,30 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nas.architecture import Architecture
 from nas.cli.options import BYTES, COUNT, DURATION, json_option, store_option
 from nas.cli.records import COLUMNS, front_table, trial_record
 from nas.errors import NasError, StudyError
-from nas.store.records import StudyRecord
+from nas.store.records import Objective, Predictor, StudyRecord
 
 if TYPE_CHECKING:
+    from nas.latency.model import LatencyModel
     from nas.store.store import Store
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "accuracy": "accuracy",
+    "latency": "latency_ms",
+    "params": "params",
+    "macs": "macs",
+    "memory": "peak_activation_bytes",
+}
 
 
 @click.command()
 @click.argument("studies", nargs=-1)
-@click.option("--target", help="Only trials whose latency was predicted for this device.")
+@click.option("--target", help="Latencies of this device; trials searched for another one are rescored, not trained.")
+@click.option("--objectives", default="accuracy,latency", show_default=True, help=f"Of {', '.join(OBJECTIVES)}.")
 @click.option("--max-latency", type=DURATION, help="Such as 60ms.")
 @click.option("--max-params", type=COUNT, help="Such as 4M.")
 @click.option("--max-memory", type=BYTES, help="Peak activation memory, such as 2MB.")
@@ -27,6 +39,7 @@ if TYPE_CHECKING:
 def pareto(  # noqa: PLR0913, PLR0917 - the command's options
     studies: tuple[str, ...],
     target: str | None,
+    objectives: str,
     max_latency: float | None,
     max_params: int | None,
     max_memory: int | None,
@@ -35,27 +48,34 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
     store_url: str,
     as_json: bool,
 ) -> None:
-    """Show which trials no other trial beats in both accuracy and latency, over all STUDIES or those named."""
+    """Show which trials no other trial beats in all objectives, over all STUDIES or those named.
+
+    With --target and no STUDY: over those that were searched for it or, if there are none, over all.
+    """
     from nas.cli import tables  # noqa: PLC0415
     from nas.latency.targets import canonical_target  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
+    compared = parse_objectives(objectives)
     with Store.open(store_url) as store:
         device = canonical_target(target) if target else None
         records = _comparable(store, studies, device)
-        limit = max_latency or _largest_budget(records)
+        model = _other_model(records, device) if device else None
+        limit = max_latency or (_largest_budget(records) if model is None else None)
         names = [record.name for record in records]
+        predictor = rescored(store, names, model) if model else None
         front = store.front(
             names,
-            target=device,
             max_latency_ms=limit,
             max_params=max_params,
             max_peak_activation_bytes=max_memory,
+            objectives=compared,
+            predictor=predictor,
         )
         if plot is not None:
             from nas.report import plot_front  # noqa: PLC0415 - matplotlib is slow to import
 
-            plot_front([trial for name in names for trial in store.trials(name)], front, plot, budget_ms=limit)
+            plot_front(store.points(names, predictor), front, plot, budget_ms=limit)
             click.echo(f"drawn to {plot}", err=True)
     rows = [trial_record(stored) for stored in front]
     if as_json:
@@ -68,8 +88,44 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
         click.echo("no finished trial within these limits; `nas trials list` shows what there is", err=True)
 
 
+def parse_objectives(text: str) -> tuple[Objective, ...]:
+    """The objectives of `accuracy,latency,params`.
+
+    Raises:
+        NasError: an unknown one, one twice, or fewer than two.
+    """
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in OBJECTIVES:
+            raise NasError(f"--objectives: unknown objective {name!r}; expected some of {', '.join(OBJECTIVES)}")
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise NasError(f"--objectives: {text!r}; expected two or more different ones, such as accuracy,latency")
+    return tuple(OBJECTIVES[name] for name in names)
+
+
+def rescored(store: "Store", names: list[str], model: "LatencyModel") -> Predictor:
+    """Make sure that the model's latency of every complete trial is in the store; says on stderr what is new.
+
+    Raises:
+        MissingOpError: the model's table lacks an op of a network; what was rescored before it is kept.
+    """
+    predictor, interpolated, done = Predictor(model.target, model.version), 0, 0
+
+    def latency_ms(architecture: Architecture) -> float:
+        nonlocal interpolated
+        latency = model.estimate(architecture)
+        interpolated += bool(latency.interpolated)
+        return latency.ms
+
+    for done in store.rescore(names, predictor, latency_ms):
+        click.echo(f"{done} networks rescored for {model.target}, without training", err=True)
+    if interpolated:
+        click.echo(f"{interpolated} of them have ops that were not measured, but interpolated", err=True)
+    return predictor
+
+
 def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> list[StudyRecord]:
-    """The studies of those names, or all, if their accuracies and latencies mean the same.
+    """The studies of those names, or all, if their accuracies, and without a target their latencies, mean the same.
 
     Raises:
         NasError: they were searched on different data, or for different devices.
@@ -79,8 +135,10 @@ def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> l
         if name not in {record.name for record in records}:
             raise StudyError(f"no study {name!r} in the database; `nas trials list` shows what there is")
     chosen = [record for record in records if not names or record.name in names]
-    chosen = [record for record in chosen if target in (None, record.settings.get("target"))]
-    kinds = {(r.settings.get("data"), r.settings.get("target"), str(r.settings.get("proxy"))): r.name for r in chosen}
+    if target is not None and not names:
+        chosen = [record for record in chosen if record.settings.get("target") == target] or chosen
+    devices = {r.name: target or r.settings.get("target") for r in chosen}
+    kinds = {(r.settings.get("data"), devices[r.name], str(r.settings.get("proxy"))): r.name for r in chosen}
     if len(kinds) > 1:
         what = "; ".join(f"{name}: {data} on {device}" for (data, device, _), name in kinds.items())
         raise NasError(
@@ -88,6 +146,23 @@ def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> l
             f"name those of one kind: nas pareto STUDY ..."
         )
     return chosen
+
+
+def _other_model(records: list[StudyRecord], target: str) -> "LatencyModel | None":
+    """The latency model of the target; None if the recorded latencies are its own already.
+
+    Raises:
+        LatencyError: studies of another device, and the target is not measured yet.
+    """
+    from nas.latency.host import host_setup  # noqa: PLC0415
+    from nas.latency.targets import host_measured, load_target  # noqa: PLC0415
+
+    foreign = [record for record in records if record.settings.get("target") != target]
+    if not foreign and (setup := host_setup(target)) and not host_measured(setup):
+        return None
+    model = load_target(target)
+    same = {record.settings.get("latency_version") for record in records} <= {model.version}
+    return None if same and not foreign else model
 
 
 def _largest_budget(records: list[StudyRecord]) -> float | None:

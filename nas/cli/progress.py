@@ -102,9 +102,10 @@ class _Plain(Board):
     def ended(self, entry: Entry) -> None:
         resumed = entry.id not in self.lines
         super().ended(entry)
-        if not resumed:
+        if not resumed or entry.source is not None:
             line = self.lines[entry.id]
-            what = f"failed: {line.error}" if line.error else f"accuracy {line.accuracy or 0:.2%}"
+            what = "" if entry.source is None else f"reuses trial:{entry.source}, "
+            what += f"failed: {line.error}" if line.error else f"accuracy {line.accuracy or 0:.2%}"
             print(f"trial:{line.id} {what}, {line.latency_ms:.1f} ms; {self.summary()}", file=sys.stderr, flush=True)
 
 

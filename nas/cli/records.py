@@ -39,8 +39,8 @@ def front_table(front: Sequence[StoredTrial]) -> tuple[list[str], list[list[obje
     rows: list[list[object]] = [
         [
             f"trial:{s.id}",
-            f"{s.trial.accuracy:.2%}",
-            f"{s.latency_ms:.1f}",
+            "" if s.trial.accuracy is None else f"{s.trial.accuracy:.2%}",
+            "" if s.latency_ms is None else f"{s.latency_ms:.1f}",
             f"{s.macs / 1e6:.0f}",
             f"{s.params / 1e6:.2f}",
             f"{s.peak_activation_bytes / 1e6:.2f}",

@@ -20,19 +20,25 @@ if TYPE_CHECKING:  # importing it means importing torch
 @click.option("--space", default="mobilenet_v3", show_default=True, help="A space of `nas space list`, or a YAML file.")
 @click.option("--data", default="cifar10", show_default=True, help="cifar10, digits or imagefolder:DIR.")
 @click.option("--evaluator", type=click.Choice(["proxy"]), default="proxy", show_default=True)
-@click.option("--strategy", default="evolution", show_default=True, help="random, evolution, controller, tpe or nsga2.")
+@click.option(
+    "--strategy", default="surrogate", show_default=True, help="Or random, evolution, controller, tpe, nsga2."
+)
+@click.option("--objectives", default="accuracy", show_default=True, help="accuracy,latency[,params,memory]: a front.")
 @click.option("--reward", default="hard", show_default=True, help="soft, hard (MnasNet) or absolute (TuNAS).")
 @click.option("--trials", default=16, show_default=True, type=click.IntRange(min=1), help="Networks to train in all.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core, trials/4 at most]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
 @click.option("--explore-over-budget", is_flag=True, help="Train networks over the budget, too; none is reported best.")
+@click.option("--early-stop", is_flag=True, help="End trainings that are behind the others at half of their epochs.")
 @click.option("--confidence", type=SHARE, help="Accept a network if it meets the budget so surely, such as 0.95.")
 @click.option("--verify", is_flag=True, help="Measure the best network whole at the end; --target host alone.")
 @click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network.  [default: what suits the data]")
 @click.option("--proxy-images", type=click.IntRange(1), help="Images to train on.  [default: what suits the data]")
 @click.option("--study", help="Name of the study.  [default: made from the options]")
+@click.option("--no-reuse", is_flag=True, help="Train networks, too, that another study has trained in the same way.")
+@click.option("--fork", is_flag=True, help="Begin a new study from the trials of one whose basis changed.")
 @store_option
 @json_option
 def search(  # noqa: PLR0913, PLR0917 - the command's options
@@ -42,18 +48,22 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     data: str,
     evaluator: str,
     strategy: str,
+    objectives: str,
     reward: str,
     trials: int,
     seed: int,
     workers: int | None,
     threads: int,
     explore_over_budget: bool,
+    early_stop: bool,
     confidence: float | None,
     verify: bool,
     proxy_resolution: int | None,
     proxy_epochs: int | None,
     proxy_images: int | None,
     study: str | None,
+    no_reuse: bool,
+    fork: bool,
     store_url: str,
     as_json: bool,
 ) -> None:
@@ -82,10 +92,12 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         data=data,
         evaluator=evaluator,
         strategy=strategy,
+        objectives=objectives,
         reward=reward,
         seed=seed,
         trials=trials,
         explore_over_budget=explore_over_budget,
+        early_stop=early_stop,
         confidence=confidence,
         proxy=main_job.proxy_training(data, proxy_resolution, proxy_epochs, proxy_images),
     )
@@ -99,6 +111,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
                 workers=workers or min(_cores(), max(1, trials // 4)),
                 threads=threads,
                 name=study,
+                reuse=not no_reuse,
+                fork=fork,
             )
         except KeyboardInterrupt:
             click.echo("nas: stopped; the same command goes on where it stopped", err=True)

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from nas.cli.export_trials import export
 from nas.cli.options import json_option, store_option, stored_trial
 from nas.cli.records import COLUMNS, trial_record
 from nas.store.records import StoredTrial
@@ -11,7 +12,7 @@ from nas.store.records import StoredTrial
 
 @click.group()
 def trials() -> None:
-    """List the recorded trials, or show one."""
+    """List, show or export the recorded trials."""
 
 
 @trials.command("list")
@@ -65,13 +66,16 @@ def show(trial: str, store_url: str, as_json: bool) -> None:
     tables.print_table(tables.BLOCK_COLUMNS, tables.block_rows(stored.trial.proposal.architecture))
 
 
+trials.add_command(export)
+
+
 def _row(stored: StoredTrial) -> list[object]:
     accuracy = stored.trial.accuracy
     return [
         f"trial:{stored.id}",
         stored.study,
         stored.trial.number,
-        stored.trial.state.value,
+        stored.trial.state.value if stored.source is None else f"{stored.trial.state.value} as trial:{stored.source}",
         None if accuracy is None else f"{accuracy:.2%}",
         None if stored.latency_ms is None else f"{stored.latency_ms:.1f}",
         f"{stored.macs / 1e6:.0f}",
@@ -97,6 +101,7 @@ def _full_record(stored: StoredTrial) -> dict[str, Any]:
         "asked_after": trial.asked_after,
         "told": trial.told,
         "lost": stored.lost,
+        "source": stored.source,
         "metrics": dict(trial.outcome.metrics) if trial.outcome else {},
         "error": trial.outcome.error if trial.outcome else None,
         "started_at": None if stored.started_at is None else stored.started_at.isoformat(),

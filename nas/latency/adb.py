@@ -146,13 +146,14 @@ class AdbLink:
     def _script(self, names: list[str]) -> str:
         program = self.runner.program
         model = f"models/$m{program.suffix}"
-        runs = f"$(case $m in network*) echo {NETWORK_RUNS};; *) echo {OP_RUNS};; esac)"
+        runs = f"$(case $m in (network*) echo {NETWORK_RUNS};; (*) echo {OP_RUNS};; esac)"  # old shells want both (
         pinned = f"taskset {self.mask} " if self.mask else ""
         binary = shlex.quote(f"./{self.runner.path.name}")
         command = f"{pinned}{binary} {program.arguments.format(model=model, runs=runs)}"
+        timed = f'echo "{_MARK}begin"; {command} 2>&1; r=$?; echo; echo "{_MARK}end $r $m"'
         return (
-            f"cd {FOLDER} && chmod 755 {binary} && export LD_LIBRARY_PATH=. && for m in {' '.join(names)}; do "
-            f'echo "{_MARK}begin"; {command} 2>&1; echo "{_MARK}end $? $m"; done; rm -f models/*; echo "{_MARK}{_DONE}"'
+            f"cd {FOLDER} && chmod 755 {binary} && export LD_LIBRARY_PATH=. && for m in {' '.join(names)}; do {timed}; "
+            f'done; rm -f models/*; echo "{_MARK}{_DONE}"'
         )
 
     def _adb(self, *arguments: str) -> str:

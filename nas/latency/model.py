@@ -91,9 +91,9 @@ class OpSumModel:
     def estimate(self, architecture: Architecture) -> Latency:
         """See `LatencyModel.estimate`."""
         ms = self.device.calibration(self.sum_ms(architecture))
-        guessed = tuple(layer for layer in lower(architecture) if self.costs.guessed(layer))
-        doubt_ms = sum(self._known[layer] for layer in guessed) * self.device.calibration.scale
-        half_ms = ms * self.device.interval + doubt_ms * (self.device.fit or {}).get(INTERPOLATION, 0.0)
+        layers = lower(architecture)
+        guessed = tuple(layer for layer in layers if self.costs.guessed(layer))
+        half_ms = ms * self.device.interval + self.doubt_ms(layers)
         return Latency(ms, max(ms - half_ms, 0.0), ms + half_ms, tuple(dict.fromkeys(guessed)))
 
     def with_coverage(self, coverage: float) -> "OpSumModel":
@@ -118,6 +118,11 @@ class OpSumModel:
         if missing := self.missing(layers):
             raise MissingOpError(self.explain(missing))
         return sum(self._known[layer] for layer in layers)
+
+    def doubt_ms(self, layers: Iterable[Layer]) -> float:
+        """By how much the interval is wider for those of the ops that were not measured."""
+        guessed_ms = sum(self._known[layer] for layer in layers if self.costs.guessed(layer))
+        return guessed_ms * self.device.calibration.scale * (self.device.fit or {}).get(INTERPOLATION, 0.0)
 
     def missing(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """The different ops among `layers` that have no cost, in order."""

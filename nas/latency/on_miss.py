@@ -40,7 +40,7 @@ def load_model(
 class MeasuringModel:
     """The model of this machine, which measures an op that its table lacks before it estimates a network with it.
 
-    Each such op costs about 50 ms once, and is a row of the table from then on. Corrections, interval and `version`
+    Each such op costs 20 to 60 ms once, and is a row of the table from then on. Corrections, interval and `version`
     stay those of the table's last calibration, so that a study goes on with it.
     """
 

@@ -37,14 +37,20 @@ def build(architecture: Architecture, *, seed: int = 0) -> Network:
 
     It takes square images of any size; torch's global random state is neither read nor changed.
     """
-    *layers, classifier = lower(architecture)
-    # on "meta" the modules draw no weights that initialise() would only replace
-    with torch.device("meta"):
-        blocks = [_block(list(group), architecture.bn_eps) for _, group in groupby(layers, lambda layer: layer.block)]
-        network = Network(blocks, classifier)
+    network = assemble(architecture)
     network.to_empty(device="cpu")
     initialise(network, torch.Generator().manual_seed(seed))
     return network
+
+
+def assemble(architecture: Architecture) -> Network:
+    """The network without values: on "meta", where its modules draw no weights that would only be replaced."""
+    *layers, classifier = lower(architecture)
+    with torch.device("meta"):
+        blocks = [
+            block_module(list(group), architecture.bn_eps) for _, group in groupby(layers, lambda layer: layer.block)
+        ]
+        return Network(blocks, classifier)
 
 
 def module_name(layer: Layer, architecture: Architecture) -> str:
@@ -78,7 +84,8 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(module.last.norm.weight)
 
 
-def _block(layers: Sequence[Layer], bn_eps: float) -> nn.Module:
+def block_module(layers: Sequence[Layer], bn_eps: float) -> nn.Module:
+    """The module of one block's layers, on torch's default device."""
     match layers[0].role:
         case "pool":
             return GlobalPool()

@@ -1,4 +1,4 @@
-"""`BatchSum`: a cost that is a sum over the blocks of a network, for many genotypes at a time."""
+"""`BatchSum`: a cost that is a sum over the blocks of a network (or the largest), for many genotypes at a time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class _Stage:
 
 @dataclass(frozen=True, slots=True)
 class BatchSum:
-    """The cost of any network of a space as a sum of table entries; made by `batch_sum`.
+    """The cost of any network of a space as a sum of table entries, or the largest of them; made by `batch_sum`.
 
     A block depends on few genes (those its stage shares and its own) and on the map that comes in, of which there are
     few. So each layer of a stage has a table over exactly these, and a network is one entry of each.
@@ -76,6 +76,7 @@ class BatchSum:
     start: _Digits  # resolution and width
     stages: tuple[_Stage, ...]
     head: _Table
+    join: np.ufunc = np.add
 
     def __call__(self, genotypes: NDArray[np.integer]) -> NDArray[np.float64]:
         """The cost (N,) of genotypes (N, genes), which need not be canonical.
@@ -97,9 +98,9 @@ class BatchSum:
         for stage in self.stages:
             context = stage.shared.add_to(state, columns)
             for table in stage.tables:
-                total += table.values.take(table.digits.add_to(context, columns))
+                self.join(total, table.values.take(table.digits.add_to(context, columns)), out=total)
             state = stage.leaving.take(context)
-        total += self.head.values.take(self.head.digits.add_to(state, columns))
+        self.join(total, self.head.values.take(self.head.digits.add_to(state, columns)), out=total)
         return total
 
 
@@ -114,25 +115,34 @@ class _State:
 
 def batch_sum(space: SearchSpace, cost: Cost) -> BatchSum:
     """The tables of `cost` over all networks of the space; errors of `cost` pass through."""
+    return _batch(space, cost, np.add)
+
+
+def batch_max(space: SearchSpace, cost: Cost) -> BatchSum:
+    """As `batch_sum` for a cost that is that of the dearest block, such as `nas.layers.peak_activation_bytes`."""
+    return _batch(space, cost, np.maximum)
+
+
+def _batch(space: SearchSpace, cost: Cost, join: np.ufunc) -> BatchSum:
     starts = [
         _State(float(width), 3, int(resolution))
         for resolution, width in product(space.spec.resolution, space.spec.width)
     ]
     states = starts
-    builder = _Builder(cost)
+    builder = _Builder(cost, join)
     stages = []
     for stage in space.stages:
         compiled, states = builder.stage(space, stage, states)
         stages.append(compiled)
     free = [gene for _, gene in space.global_genes if gene is not None]
-    return BatchSum(space, _digits(space, free), tuple(stages), builder.head(space, states))
+    return BatchSum(space, _digits(space, free), tuple(stages), builder.head(space, states), join)
 
 
 class _Builder:
     """Fills tables; the same block on the same map is lowered and priced once."""
 
-    def __init__(self, cost: Cost) -> None:
-        self._cost = cost
+    def __init__(self, cost: Cost, join: np.ufunc) -> None:
+        self._cost, self._join = cost, join
         self._known: dict[tuple[SpatialBlock, int, int], tuple[float, int, int]] = {}
 
     def stage(self, space: SearchSpace, stage: Stage, states: Sequence[_State]) -> tuple[_Stage, list[_State]]:
@@ -150,7 +160,7 @@ class _Builder:
                 values[1:depth, context], after = self._layer(stage, shared, own, after, first=False)
             leaving[context] = left.setdefault(after, len(left))
         digits = _digits(space, [gene for _, gene in stage.shared])
-        return _Stage(digits, _tables(space, stage, values), leaving), list(left)
+        return _Stage(digits, self._tables(space, stage, values), leaving), list(left)
 
     def _layer(
         self, stage: Stage, shared: Genotype, own: Sequence[Genotype], state: _State, *, first: bool
@@ -162,6 +172,15 @@ class _Builder:
             cost, channels, size = self._block(block, state)
             costs.append(cost)
         return costs, _State(state.width, channels, size)
+
+    def _tables(self, space: SearchSpace, stage: Stage, values: NDArray[np.float64]) -> tuple[_Table, ...]:
+        """A table for each layer; one for all of them where they have no genes of their own."""
+        if not stage.own_keys:
+            return (_Table(_digits(space, []), self._join.reduce(values, 0).ravel()),)
+        return tuple(
+            _Table(_digits(space, [gene for _, gene in genes]), layer.ravel())
+            for genes, layer in zip(stage.own, values, strict=True)
+        )
 
     def _block(self, block: SpatialBlock, state: _State) -> tuple[float, int, int]:
         key = (block, state.channels, state.size)
@@ -178,16 +197,6 @@ class _Builder:
             layers = tuple(head_layers(blocks, state.channels, state.size, space.num_classes))
             values.append(self._cost(layers))
         return _Table(_digits(space, [gene for _, _, gene in space.head_genes if gene is not None]), np.array(values))
-
-
-def _tables(space: SearchSpace, stage: Stage, values: NDArray[np.float64]) -> tuple[_Table, ...]:
-    """A table for each layer; one for all of them where they have no genes of their own."""
-    if not stage.own_keys:
-        return (_Table(_digits(space, []), values.sum(0).ravel()),)
-    return tuple(
-        _Table(_digits(space, [gene for _, gene in genes]), layer.ravel())
-        for genes, layer in zip(stage.own, values, strict=True)
-    )
 
 
 def _digits(space: SearchSpace, genes: Sequence[int]) -> _Digits:

@@ -1,5 +1,7 @@
 """The spaces and reference networks that ship with the package, and files of the user's own, by name."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from nas.errors import SpaceError, SpecError
 from nas.resources import data_dir
 from nas.space.search_space import SearchSpace
 from nas.space.spec import Published, load_spec
+from nas.yaml_file import load_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,27 @@ def load_space(name: str | Path) -> SearchSpace:
         SpaceError: there is no such space.
         SpecError: the file is wrong; the message says where.
     """
+    return SearchSpace(load_spec(_space_path(name)))
+
+
+def space_version(name: str | Path) -> str:
+    """Hash of what the space's file says, whatever its comments and spacing.
+
+    Raises:
+        SpaceError: there is no such space.
+        SpecError: the file is no YAML.
+    """
+    plain = json.dumps(load_yaml(_space_path(name)), sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()[:12]
+
+
+def _space_path(name: str | Path) -> Path:
     path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        if str(name) not in spaces():
-            raise SpaceError(f"unknown space {str(name)!r}; expected one of {', '.join(spaces())}, or a YAML file")
-        path = data_dir("search_spaces") / f"{name}.yaml"
-    return SearchSpace(load_spec(path))
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    if str(name) not in spaces():
+        raise SpaceError(f"unknown space {str(name)!r}; expected one of {', '.join(spaces())}, or a YAML file")
+    return data_dir("search_spaces") / f"{name}.yaml"
 
 
 def read_reference(name: str) -> Reference:

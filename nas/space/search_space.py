@@ -51,6 +51,10 @@ class SearchSpace:
         """Number of genotypes: an upper bound of the number of different networks."""
         return prod(len(gene.choices) for gene in self.genes)
 
+    def genotypes(self) -> Iterator[Genotype]:
+        """All genotypes, in order, canonical or not."""
+        return product(*(range(len(gene.choices)) for gene in self.genes))
+
     def with_num_classes(self, num_classes: int) -> "SearchSpace":
         """The same space with a classifier for `num_classes`."""
         return replace(self, num_classes=num_classes)

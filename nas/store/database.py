@@ -1,8 +1,11 @@
 """Opening a database: the engine, its transactions, its schema, and its errors in one clear line.
 
 SQLite runs in WAL mode with synchronous=FULL: a commit returns after one fsync, so that neither `kill -9` nor a
-power cut loses what was acknowledged, and readers never wait for the writer. That fsync takes well under a
-millisecond on an SSD, against trials of minutes. WAL needs a local disk; for several hosts use PostgreSQL.
+power cut loses what was acknowledged, and readers never wait for the writer. WAL needs a local disk; for several hosts
+use PostgreSQL.
+
+A write that a search would repeat to the letter, such as the row of a trial that begins, need not wait for the disk
+(`write(durable=False)`): it survives `kill -9`, a power cut may take it back, and the next durable write makes it last.
 """
 
 from collections.abc import Iterator
@@ -17,6 +20,7 @@ from nas.store import schema
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 60  # how long a process waits for its turn to write
+_CACHE_KB = 65536  # the inner pages of all indexes of a million trials
 _UPGRADE_LOCK = 0x6E6173  # any number that other programs are unlikely to choose: "nas"
 _BACKENDS = ("sqlite", "postgresql")
 
@@ -42,27 +46,57 @@ class Database:
         """
         parsed = _parse(url)
         self.place = _place(parsed)
+        self.folder = _folder(parsed)
         if parsed.get_backend_name() == "sqlite":
             _make_folder(parsed, self.place)
         self.engine = _engine(parsed, self.place)
-        self._writer = self.engine.execution_options(writes=True)
+        self._writers = {
+            durable: self.engine.execution_options(writes=True, durable=durable) for durable in (True, False)
+        }
+        self._batch: sa.Connection | None = None
         try:
             self._bring_to_head()
         except BaseException:
-            self.engine.dispose()
+            self.close()
             raise
+
+    def close(self) -> None:
+        """End all connections."""
+        self.engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One consistent view; does not wait for writers."""
-        with translated(self.place), self.engine.begin() as connection:
-            yield connection
+        with translated(self.place):
+            if self._batch is not None:  # which sees what it wrote
+                yield self._batch
+                return
+            with self.engine.begin() as connection:
+                yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """One transaction, durable when the block has ended; waits for other writers first."""
-        with translated(self.place), self._writer.begin() as connection:
-            yield connection
+    def write(self, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """One transaction, on the disk when the block has ended if `durable`; waits for other writers first."""
+        with translated(self.place):
+            if self._batch is not None:
+                yield self._batch
+                return
+            with self._writers[durable].begin() as connection:
+                yield connection
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Make one durable transaction of all that is written in the block; an exception takes all of it back.
+
+        Other processes wait meanwhile. For one thread; a batch within a batch is a part of it.
+        """
+        outer = self._batch
+        with self.write() as connection:
+            self._batch = connection
+            try:
+                yield
+            finally:
+                self._batch = outer
 
     def _bring_to_head(self) -> None:
         with self.read() as connection:
@@ -130,10 +164,17 @@ def _place(url: sa.URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
+def _folder(url: sa.URL) -> Path | None:
+    """Where the file lies; None for a server or a database in memory."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database)).parent
+
+
 def _make_folder(url: sa.URL, place: str) -> None:
-    if url.database not in (None, "", ":memory:"):
+    if folder := _folder(url):
         try:
-            Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{place}: its folder cannot be created: {error.strerror}") from error
 
@@ -149,6 +190,8 @@ def _engine(url: sa.URL, place: str) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
+    else:
+        sa.event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
@@ -156,14 +199,20 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver begins no transactions of its own
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")  # first: the next line needs the lock
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options.get('durable', True) else 'NORMAL'}")
     # A writer takes its place in the queue at once: a reader that turns writer would be refused, not queued.
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    if not connection.get_execution_options().get("durable", True):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 def _revision(connection: sa.Connection) -> str | None:

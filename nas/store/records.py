@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from nas.trial import Trial
 
@@ -15,6 +15,10 @@ class StudyRecord:
     name: str
     settings: Mapping[str, Any]
     created_at: datetime  # UTC
+    fidelity: str | None = None  # studies of one fidelity train the same network to the same accuracy, but for noise
+    basis: Mapping[str, str] | None = None  # versions of what decides which networks are tried
+    fork_of: str | None = None  # the study whose trials this one started from
+    inherited: int = 0  # how many those were
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,38 @@ class Sizes:
     params: int
     macs: int
     peak_activation_bytes: int
+
+
+COLUMNS = (
+    "trial", "study", "number", "state", "accuracy", "latency_ms", "target", "latency_version", "macs", "params",
+    "peak_activation_bytes", "architecture", "epochs", "seed", "parent", "source", "lost", "error", "started_at",
+    "ended_at", "host",
+)  # fmt: skip
+"""Of the view `nas_trials` (docs/store.md) and of what is exported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """Which latency model a latency is of."""
+
+    target: str
+    version: str
+
+
+Objective = Literal["accuracy", "latency_ms", "params", "macs", "peak_activation_bytes"]
+"""What a front compares; accuracy is to be large, all else small."""
+
+FRONT_OBJECTIVES: tuple[Objective, ...] = ("accuracy", "latency_ms")
+"""Those of a front where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds on what a front may hold."""
+
+    latency_ms: float | None = None
+    params: int | None = None
+    peak_activation_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +81,4 @@ class StoredTrial:
     lost: int  # how often its worker vanished
     id: int  # unique over all studies of the database
     latency_version: str | None = None  # of the latency model
+    source: int | None = None  # id of the trial, perhaps of another study, whose outcome was reused

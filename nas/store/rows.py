@@ -1,7 +1,10 @@
 """Trials as rows and rows as trials, each the inverse of the other."""
 
+import math
 import os
 import socket
+import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -12,6 +15,8 @@ from nas.architecture import Architecture
 from nas.store.records import Sizes, StoredTrial
 from nas.trial import Metrics, Outcome, Proposal, Trial, TrialState
 
+_HOST = socket.gethostname()
+
 Row = sa.Row[*tuple[Any, ...]]
 """A row whose columns the type checker does not know."""
 
@@ -20,15 +25,15 @@ def architecture_row(architecture: Architecture, sizes: Sizes) -> dict[str, Any]
     """For `architectures`."""
     return {
         "id": architecture.id,
-        "json": architecture.to_json(),
+        "network": zlib.compress(architecture.to_json().encode()),
         "params": sizes.params,
         "macs": sizes.macs,
         "peak_activation_bytes": sizes.peak_activation_bytes,
     }
 
 
-def trial_row(trial: Trial) -> dict[str, Any]:
-    """For `trials`, of a trial that begins now; the study, the latency and the versions are still to come."""
+def trial_row(trial: Trial, versions: Mapping[str, str]) -> dict[str, Any]:
+    """For `trials`, of a trial that begins now; the study and the latency are still to come."""
     return {
         "number": trial.number,
         "architecture_id": trial.proposal.architecture.id,
@@ -38,21 +43,22 @@ def trial_row(trial: Trial) -> dict[str, Any]:
         "asked_after": trial.asked_after,
         "seed": trial.seed,
         "lost": 0,
-        **start_row(),
+        **start_row(versions),
     }
 
 
-def start_row() -> dict[str, Any]:
-    """The columns that say where and when a trial began."""
-    return {"started_at": now(), "host": socket.gethostname(), "pid": os.getpid()}
+def start_row(versions: Mapping[str, str]) -> dict[str, Any]:
+    """The columns that say where, when and with what software a trial began."""
+    return {"started_at": now(), "host": _HOST, "pid": os.getpid(), "versions": dict(versions)}
 
 
 def end_row(outcome: Outcome, told: int) -> dict[str, Any]:
     """The columns that change when a trial ends."""
     metrics = plain(outcome.metrics)
+    accuracy = metrics.get("accuracy", math.nan)
     return {
         "state": outcome.state,
-        "accuracy": metrics.get("accuracy"),
+        "accuracy": None if math.isnan(accuracy) else accuracy,  # PostgreSQL takes NaN for the largest of numbers
         "metrics": metrics,
         "error": None if outcome.error is None else _printable(outcome.error),
         "stopped": outcome.stopped,
@@ -89,6 +95,7 @@ def stored_trial(row: Row) -> StoredTrial:
         lost=row.lost,
         id=row.id,
         latency_version=row.latency_version,
+        source=row.source_id,
     )
 
 
@@ -96,7 +103,7 @@ def _trial(row: Row) -> Trial:
     outcome = None if row.metrics is None else Outcome(row.metrics, row.error, row.stopped)
     return Trial(
         number=row.number,
-        proposal=Proposal(_architecture(row.json), row.epochs, row.parent),
+        proposal=Proposal(architecture(row.network), row.epochs, row.parent),
         asked_after=row.asked_after,
         state=TrialState(row.state),
         outcome=outcome,
@@ -106,11 +113,11 @@ def _trial(row: Row) -> Trial:
 
 
 @lru_cache(maxsize=1024)
-def _architecture(json: str) -> Architecture:
-    """Frozen, so that the trials of one network share it."""
-    return Architecture.from_json(json)
+def architecture(network: bytes) -> Architecture:
+    """The inverse of what `architecture_row` packed. Frozen, so that the trials of one network share it."""
+    return Architecture.from_json(zlib.decompress(network).decode())
 
 
 def _printable(text: str) -> str:
-    """No database takes half of a surrogate pair, and a worker's last words must not end the search."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """No database takes half of a surrogate pair, nor PostgreSQL a zero, and last words must not end the search."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")

@@ -6,7 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-HEAD = "0001"  # the newest revision, so that opening a database that is up to date need not import alembic
+from nas.store.records import COLUMNS
+
+HEAD = "0002"  # the newest revision, so that opening a database that is up to date need not import alembic
 VERSION_TABLE = "nas_version"
 
 metadata = sa.MetaData()
@@ -50,6 +52,10 @@ studies = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("settings", Json, nullable=False),
+    sa.Column("fidelity", sa.Text),  # what makes accuracies comparable; NULL: nothing is reused from this study
+    sa.Column("basis", Json),  # versions of what decides which networks are tried
+    sa.Column("fork_of", sa.Text),  # name of the study whose trials this one started from
+    sa.Column("inherited", sa.Integer, nullable=False),  # how many those were
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("owner", sa.Text),  # the process that drives the study now, "host:pid:start"
     sa.Column("owner_since", UtcDateTime),
@@ -60,10 +66,20 @@ architectures = sa.Table(
     "architectures",
     metadata,
     sa.Column("id", sa.String(16), primary_key=True),  # Architecture.id
-    sa.Column("json", sa.Text, nullable=False),
+    sa.Column("network", sa.LargeBinary, nullable=False),  # Architecture.to_json, compressed by zlib: 3 kB to 0.4 kB
     sa.Column("params", sa.BigInteger, nullable=False),
     sa.Column("macs", sa.BigInteger, nullable=False),
     sa.Column("peak_activation_bytes", sa.BigInteger, nullable=False),
+)
+
+latencies = sa.Table(
+    "latencies",  # of networks by models other than that of their study
+    metadata,
+    sa.Column("architecture_id", sa.ForeignKey("architectures.id"), primary_key=True),
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("latency_version", sa.Text, primary_key=True),
+    sa.Column("latency_ms", sa.Float, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 trials = sa.Table(
@@ -75,7 +91,7 @@ trials = sa.Table(
     sa.Column("architecture_id", sa.ForeignKey("architectures.id"), nullable=False),
     sa.Column("state", sa.String(8), nullable=False),
     sa.Column("accuracy", sa.Float),  # metrics["accuracy"], for the index of the front
-    sa.Column("latency_ms", sa.Float),
+    sa.Column("latency_ms", sa.Float),  # as predicted when it was proposed; other predictions are in `latencies`
     sa.Column("target", sa.Text),
     sa.Column("latency_version", sa.Text),
     sa.Column("epochs", sa.Integer),
@@ -92,6 +108,7 @@ trials = sa.Table(
     sa.Column("host", sa.Text, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("versions", Json, nullable=False),
+    sa.Column("source_id", sa.ForeignKey("trials.id")),  # the trial whose outcome was reused; NULL: it was trained
     sa.UniqueConstraint("study_id", "number", name="uq_trials_number"),
 )
 
@@ -120,3 +137,8 @@ epochs = sa.Table(
     sa.Column("metrics", Json, nullable=False),
     sqlite_with_rowid=False,
 )
+
+VIEW = "nas_trials"
+_TIMES = {"started_at": UtcDateTime, "ended_at": UtcDateTime}
+view = sa.table(VIEW, *(sa.column(name, _TIMES.get(name)) for name in COLUMNS))
+"""One line per trial, for people's own queries and for exports; documented in docs/store.md."""

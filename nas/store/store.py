@@ -1,25 +1,28 @@
 """`Store`: the one database of studies, networks and trials. What a method has written is durable when it returns."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from numpy.typing import NDArray
 
+from nas.architecture import Architecture
 from nas.errors import StoreError, StudyError
-from nas.store import owners, queries, rows
+from nas.store import fronts, leases, owners, queries, rows, transitions
 from nas.store.database import Database
-from nas.store.records import Sizes, StoredTrial, StudyRecord
+from nas.store.records import FRONT_OBJECTIVES, Limits, Objective, Predictor, Sizes, StoredTrial, StudyRecord
 from nas.store.rows import Row
-from nas.store.schema import architectures, epochs, studies, trials
+from nas.store.schema import epochs, latencies, studies, trials, view
 from nas.trial import Metrics, Outcome, Trial, TrialState
 
-__all__ = ["Sizes", "Store", "StoredTrial", "StudyRecord"]
+__all__ = ["Objective", "Predictor", "Sizes", "Store", "StoredTrial", "StudyRecord"]
 
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}  # both know ON CONFLICT
+_CHUNK = 1000  # networks, or lines of an export, in memory at once
 
 
 class Store:
@@ -32,12 +35,6 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._study_ids: dict[str, int] = {}  # studies are neither renamed nor deleted
-        insert = _INSERT[database.engine.dialect.name]
-        self._add_architecture = insert(architectures).on_conflict_do_nothing()
-        report = insert(epochs)
-        self._report = report.on_conflict_do_update(
-            index_elements=[epochs.c.trial_id, epochs.c.epoch], set_={"metrics": report.excluded.metrics}
-        )
 
     @classmethod
     def open(cls, url: str | Path) -> Self:
@@ -50,7 +47,7 @@ class Store:
 
     def close(self) -> None:
         """End all connections."""
-        self._database.engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -60,16 +57,41 @@ class Store:
     ) -> None:
         self.close()
 
+    def weights_folder(self, study: str) -> Path:
+        """Where the weights of a study lie: beside the file of the database, or in runs/ if it has none."""
+        return (self._database.folder or Path("runs")) / study
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """All that is written inside becomes durable together when the block ends, or is taken back by its exception.
+
+        One wait for the disk, however many trials: for outcomes that are cheap to have again.
+        """
+        try:
+            with self._database.batch():
+                yield
+        except BaseException:
+            self._study_ids.clear()  # of studies that may have been taken back
+            raise
+
     # Studies
 
-    def create_study(self, name: str, settings: Mapping[str, Any]) -> StudyRecord:
-        """Raises StudyError if the name is taken."""
-        record = StudyRecord(name, dict(settings), rows.now())
-        row = {"name": name, "settings": record.settings, "created_at": record.created_at}
+    def create_study(  # noqa: PLR0913 - all that a record has
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        fidelity: str | None = None,
+        *,
+        basis: Mapping[str, str] | None = None,
+        fork_of: str | None = None,
+        inherited: int = 0,
+    ) -> StudyRecord:
+        """Begin a study; the arguments are those of `StudyRecord`. Raises StudyError if the name is taken."""
+        record = StudyRecord(name, dict(settings), rows.now(), fidelity, basis, fork_of, inherited)
         with self._database.write() as connection:
             if _study_row(connection, name) is not None:
                 raise StudyError(f"study {name!r} exists already in {self._database.place}")
-            connection.execute(sa.insert(studies), row)
+            connection.execute(sa.insert(studies), asdict(record))
         return record
 
     def study(self, name: str) -> StudyRecord | None:
@@ -104,23 +126,7 @@ class Store:
                 other driver is a process of this host that still is there, if only suspended.
         """
         with self._database.write() as connection:
-            self._study_id(connection, name)
-            row = _study_row(connection, name, lock=True)
-            assert row is not None
-            other = row.owner not in (None, owner)
-            if other and (owners.is_alive(row.owner) or row.lease_until > rows.now()) and not is_dead(row.owner):
-                raise StudyError(
-                    f"study {name!r} is driven by {owners.describe(row.owner)} since "
-                    f"{row.owner_since:%Y-%m-%d %H:%M} UTC; wait for it, end it, or begin another study"
-                )
-            since = row.owner_since if row.owner == owner else rows.now()
-            _set_lease(
-                connection,
-                name,
-                owner=owner,
-                owner_since=since,
-                lease_until=rows.now() + timedelta(seconds=lease_seconds),
-            )
+            leases.claim(connection, self._study_id(connection, name), owner, lease_seconds, is_dead)
 
     def heartbeat(self, name: str, owner: str, lease_seconds: float) -> None:
         """Prolong the lease of `owner`.
@@ -129,19 +135,14 @@ class Store:
             StudyError: the study has another driver by now, so that this one has to stop.
         """
         with self._database.write() as connection:
-            row = _study_row(connection, name, lock=True)
-            if row is None or row.owner != owner:
-                holder = "nobody" if row is None or row.owner is None else owners.describe(row.owner)
-                raise StudyError(f"study {name!r} is no longer driven by this process, but by {holder}")
-            _set_lease(connection, name, lease_until=rows.now() + timedelta(seconds=lease_seconds))
+            leases.prolong(connection, self._study_id(connection, name), owner, lease_seconds)
 
     def release(self, name: str, owner: str) -> None:
         """Put what still runs back to WAITING and give the study up; without effect if `owner` does not hold it."""
         with self._database.write() as connection:
-            row = _study_row(connection, name, lock=True)
-            if row is not None and row.owner == owner:
-                _postpone(connection, row.id)
-                _set_lease(connection, name, owner=None, owner_since=None, lease_until=None)
+            study_id = self._study_id(connection, name)
+            if leases.end(connection, study_id, owner):
+                transitions.postpone(connection, study_id)
 
     # Trials, written
 
@@ -154,30 +155,29 @@ class Store:
         target: str | None,
         latency_version: str | None,
         versions: Mapping[str, str],
+        source: int | None = None,
     ) -> int:
         """Record a trial that begins now; returns its id. A network that the database knows is not written again.
+
+        `source` is the id of the trial whose outcome this one is going to reuse. A power cut may take the trial back
+        until the next outcome of the database is recorded; its strategy would then propose it again.
 
         Raises:
             StoreError: the study has a trial of that number.
         """
-        network = rows.architecture_row(trial.proposal.architecture, sizes)
         latency = {"latency_ms": latency_ms, "target": target, "latency_version": latency_version}
-        row = {**rows.trial_row(trial), **latency, "versions": dict(versions)}
-        with self._database.write() as connection:
-            connection.execute(self._add_architecture, network)
+        row = {**rows.trial_row(trial, versions), **latency, "source_id": source}
+        with self._database.write(durable=False) as connection:
             row["study_id"] = self._study_id(connection, study)
             try:
-                key = connection.execute(sa.insert(trials), row).inserted_primary_key
+                return transitions.add(connection, trial.proposal.architecture, sizes, row)
             except sa.exc.IntegrityError as error:
                 raise StoreError(f"trial {trial.number} of study {study!r} is recorded already") from error
-            assert key is not None
-            return int(key.id)
 
     def report(self, study: str, number: int, epoch: int, metrics: Metrics) -> None:
-        """Record the metrics of one epoch of a running trial."""
-        with self._database.write() as connection:
-            row = self._require_state(connection, study, number, TrialState.RUNNING)
-            connection.execute(self._report, {"trial_id": row.id, "epoch": epoch, "metrics": rows.plain(metrics)})
+        """Record the metrics of one epoch of a running trial, as durably as the trial itself."""
+        with self._database.write(durable=False) as connection:
+            transitions.report(connection, self._study_id(connection, study), number, epoch, metrics)
 
     def finish(self, study: str, number: int, outcome: Outcome, told: int) -> None:
         """RUNNING -> COMPLETE, STOPPED or FAILED, once.
@@ -186,8 +186,7 @@ class Store:
             StoreError: the trial is not running; what it was before is kept.
         """
         with self._database.write() as connection:
-            row = self._require_state(connection, study, number, TrialState.RUNNING)
-            _update(connection, row.id, rows.end_row(outcome, told))
+            transitions.finish(connection, self._study_id(connection, study), number, outcome, told)
 
     def requeue(self, study: str, number: int, reason: str, max_lost: int = 3) -> TrialState:
         """RUNNING -> WAITING because its worker vanished; FAILED with `reason` when that happened `max_lost` times.
@@ -199,31 +198,45 @@ class Store:
             StoreError: the trial is not running.
         """
         with self._database.write() as connection:
-            row = self._require_state(connection, study, number, TrialState.RUNNING)
-            lost = row.lost + 1
-            if lost >= max_lost:
-                heard = sa.select(sa.func.max(trials.c.told)).where(trials.c.study_id == row.study_id)
-                last = connection.execute(heard).scalar()
-                end = rows.end_row(Outcome(error=reason), told=0 if last is None else last + 1)
-                _update(connection, row.id, {"lost": lost, **end})
-                return TrialState.FAILED
-            _wait(connection, row.id, lost)
-            return TrialState.WAITING
+            return transitions.requeue(connection, self._study_id(connection, study), number, reason, max_lost)
 
     def postpone(self, study: str) -> None:
         """RUNNING -> WAITING for all trials of a study whose search ended before them; none of them is to blame."""
         with self._database.write() as connection:
-            _postpone(connection, self._study_id(connection, study))
+            transitions.postpone(connection, self._study_id(connection, study))
 
-    def start(self, study: str, number: int) -> None:
-        """WAITING -> RUNNING, on this host from now on.
+    def start(self, study: str, number: int, versions: Mapping[str, str]) -> None:
+        """WAITING -> RUNNING, on this host and with this software from now on.
 
         Raises:
             StoreError: the trial is not waiting.
         """
-        with self._database.write() as connection:
-            row = self._require_state(connection, study, number, TrialState.WAITING)
-            _update(connection, row.id, {"state": TrialState.RUNNING, **rows.start_row()})
+        with self._database.write(durable=False) as connection:
+            transitions.start(connection, self._study_id(connection, study), number, versions)
+
+    def rescore(
+        self, names: Sequence[str], predictor: Predictor, latency_ms: Callable[[Architecture], float]
+    ) -> Iterator[int]:
+        """Record what another latency model says of the networks of these studies' complete trials; trains nothing.
+
+        Networks that the model was asked about before are not asked again. Yields how many were, step by step.
+        """
+        key = {"target": predictor.target, "latency_version": predictor.version}
+        last, done = "", 0
+        while True:
+            with self._database.read() as connection:
+                ids = [self._study_id(connection, name) for name in names]
+                found = connection.execute(queries.unscored(predictor, ids, last, _CHUNK)).all()
+            if not found:
+                return
+            new = [
+                {"architecture_id": row.id, "latency_ms": latency_ms(rows.architecture(row.network)), **key}
+                for row in found
+            ]
+            with self._database.write() as connection:
+                transitions.insert_new(connection, latencies, new)
+            last, done = found[-1].id, done + len(new)
+            yield done
 
     # Trials, read
 
@@ -233,7 +246,7 @@ class Store:
         """Trials by number (of all studies: in the order in which they were recorded); at most the `last` ones."""
         order = trials.c.id if study is None else trials.c.number
         with self._database.read() as connection:
-            query = queries.STORED
+            query = queries.stored()
             if study is not None:
                 query = query.where(trials.c.study_id == self._study_id(connection, study))
             if states is not None:
@@ -245,7 +258,7 @@ class Store:
     def trial(self, id: int) -> StoredTrial | None:
         """The trial that the command line calls `trial:ID`, if there is one."""
         with self._database.read() as connection:
-            row = connection.execute(queries.STORED.where(trials.c.id == id)).one_or_none()
+            row = connection.execute(queries.stored().where(trials.c.id == id)).one_or_none()
             return None if row is None else rows.stored_trial(row)
 
     def epochs(self, id: int) -> list[tuple[int, Metrics]]:
@@ -254,25 +267,66 @@ class Store:
         with self._database.read() as connection:
             return [(row.epoch, row.metrics) for row in connection.execute(query)]
 
-    def front(
+    def reusable(self, fidelity: str, architecture: Architecture, epochs: int | None) -> StoredTrial | None:
+        """The first trial of any study that trained this network, from scratch, at this fidelity, if there is one."""
+        with self._database.read() as connection:
+            row = connection.execute(queries.reusable(fidelity, architecture.id, epochs)).one_or_none()
+            return None if row is None else rows.stored_trial(row)
+
+    def lines(self, names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The view `nas_trials` (docs/store.md), line by line in the order of recording, of these studies or all."""
+        last = 0
+        while True:
+            query = sa.select(view).where(view.c.trial > last).order_by(view.c.trial).limit(_CHUNK)
+            with self._database.read() as connection:
+                if names is not None:
+                    for name in names:
+                        self._study_id(connection, name)
+                    query = query.where(view.c.study.in_(names))
+                found = [dict(row._mapping) for row in connection.execute(query)]
+            if not found:
+                return
+            yield from found
+            last = found[-1]["trial"]
+
+    def front(  # noqa: PLR0913 - limits of several kinds
         self,
-        studies: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
         *,
         target: str | None = None,
         max_latency_ms: float | None = None,
         max_params: int | None = None,
         max_peak_activation_bytes: int | None = None,
+        objectives: Sequence[Objective] = FRONT_OBJECTIVES,
+        predictor: Predictor | None = None,
     ) -> list[StoredTrial]:
-        """The Pareto front (accuracy up, latency down) of complete trials within the limits, fastest first.
+        """The Pareto front of complete trials within the limits, fastest first.
 
-        Trials without a latency take no part. Latencies of different targets are compared as they are: give
-        `target` where the studies have several. Of equal points the first one recorded stands for all.
+        Latencies are those that the trials were proposed with, or those of `predictor`, of networks that it has
+        rescored. Trials that lack an objective take no part. Latencies of different targets are compared as
+        they are: give `target` where the studies have several. Of equal points the first one recorded stands for all.
         """
-        limits = {"params": max_params, "peak_activation_bytes": max_peak_activation_bytes}
         with self._database.read() as connection:
-            ids = None if studies is None else [self._study_id(connection, name) for name in studies]
-            query = queries.front(ids, target, max_latency_ms, limits)
+            ids = None if names is None else [self._study_id(connection, name) for name in names]
+            scope = queries.Scope(ids, target, Limits(max_latency_ms, max_params, max_peak_activation_bytes))
+            if tuple(objectives) == FRONT_OBJECTIVES and predictor is None:
+                return [rows.stored_trial(row) for row in connection.execute(queries.front(scope))]
+            return fronts.front(connection, scope, objectives, predictor)
+
+    def most_accurate(self, name: str, count: int, max_latency_ms: float | None = None) -> list[StoredTrial]:
+        """Up to `count` complete trials within the limit, the most accurate first, of equal ones the faster."""
+        with self._database.read() as connection:
+            scope = queries.Scope([self._study_id(connection, name)], None, Limits(max_latency_ms))
+            query = queries.stored().where(*scope.conditions(trials.c.latency_ms), trials.c.accuracy.is_not(None))
+            query = query.order_by(trials.c.accuracy.desc(), trials.c.latency_ms, trials.c.id).limit(count)
             return [rows.stored_trial(row) for row in connection.execute(query)]
+
+    def points(self, names: Sequence[str], predictor: Predictor | None = None) -> NDArray[np.float64]:
+        """Accuracy and latency in ms, (N, 2), of all complete trials of these studies that have both."""
+        with self._database.read() as connection:
+            ids = [self._study_id(connection, name) for name in names]
+            scope = queries.Scope(ids, None, Limits())
+            return fronts.points(connection, scope, FRONT_OBJECTIVES, predictor)[1]
 
     def _study_id(self, connection: sa.Connection, name: str) -> int:
         if name not in self._study_ids:
@@ -284,42 +338,10 @@ class Store:
             self._study_ids[name] = row.id
         return self._study_ids[name]
 
-    def _require_state(self, connection: sa.Connection, study: str, number: int, state: TrialState) -> Row:
-        columns = (trials.c.id, trials.c.study_id, trials.c.state, trials.c.lost)
-        mine = (trials.c.study_id == self._study_id(connection, study)) & (trials.c.number == number)
-        row = connection.execute(sa.select(*columns).where(mine).with_for_update()).one_or_none()
-        if row is None:
-            raise StoreError(f"study {study!r} has no trial {number}")
-        if row.state != state:
-            raise StoreError(f"trial {number} of study {study!r} is {row.state}; expected {state}")
-        return row
 
-
-def _study_row(connection: sa.Connection, name: str, lock: bool = False) -> Row | None:
-    """The row; `lock` keeps other writers from it until the transaction ends (SQLite has one writer anyway)."""
-    query = sa.select(studies).where(studies.c.name == name)
-    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+def _study_row(connection: sa.Connection, name: str) -> Row | None:
+    return connection.execute(sa.select(studies).where(studies.c.name == name)).one_or_none()
 
 
 def _study_record(row: Row) -> StudyRecord:
-    return StudyRecord(row.name, row.settings, row.created_at)
-
-
-def _set_lease(connection: sa.Connection, name: str, **values: Any) -> None:
-    connection.execute(sa.update(studies).where(studies.c.name == name).values(**values))
-
-
-def _update(connection: sa.Connection, trial_id: int, values: dict[str, Any]) -> None:
-    connection.execute(sa.update(trials).where(trials.c.id == trial_id), values)
-
-
-def _postpone(connection: sa.Connection, study_id: int) -> None:
-    running = (trials.c.study_id == study_id) & (trials.c.state == TrialState.RUNNING)
-    for row in connection.execute(sa.select(trials.c.id, trials.c.lost).where(running)).all():
-        _wait(connection, row.id, row.lost)
-
-
-def _wait(connection: sa.Connection, trial_id: int, lost: int) -> None:
-    """Back to WAITING, without the epochs of the run that came to nothing."""
-    connection.execute(sa.delete(epochs).where(epochs.c.trial_id == trial_id))
-    _update(connection, trial_id, {"state": TrialState.WAITING, "lost": lost})
+    return StudyRecord(**{field.name: getattr(row, field.name) for field in fields(StudyRecord)})

@@ -77,23 +77,25 @@ class Controller:
         with one_thread():
             genotype, candidate = self._draw()
             if candidate is not None:
-                drawn = torch.tensor([genotype])
-                with torch.no_grad():
-                    likely = log_probabilities(self._policy, drawn)[0]
-                self._children[candidate.architecture.id] = _Child(genotype, likely)
+                self._children[candidate.architecture.id] = self._child(genotype)
         return self._ledger.propose(candidate)
 
     def tell(self, trial: Trial) -> None:
         """Collect the reward; a full batch of them updates the policy."""
-        child = self._children.pop(trial.proposal.architecture.id)
-        reward = self._ledger.reward(trial)
+        candidate, reward = self._ledger.candidate(trial), self._ledger.reward(trial)
+        child = self._children.pop(candidate.architecture.id, None)
         if reward is None:
             return
-        self._batch.append((child, reward))
+        with one_thread():  # what another study proposed is taken for drawn
+            self._batch.append((child or self._child(candidate.genotype), reward))
         if len(self._batch) == self._settings.batch:
             with one_thread():
                 self._learn(self._batch)
             self._batch = []
+
+    def _child(self, genotype: Genotype) -> _Child:
+        with torch.no_grad():
+            return _Child(genotype, log_probabilities(self._policy, torch.tensor([genotype]))[0])
 
     def _draw(self) -> tuple[Genotype, Candidate | None]:
         """A genotype and the candidate to propose for it."""

@@ -55,9 +55,9 @@ class Evolution:
 
     def tell(self, trial: Trial) -> None:
         """Let a trial that has a reward join the population."""
-        reward = self._ledger.reward(trial)
+        candidate, reward = self._ledger.candidate(trial), self._ledger.reward(trial)
         if reward is not None:
-            self._population.append((reward, self._ledger.candidate(trial)))
+            self._population.append((reward, candidate))
 
     def _child(self) -> Candidate | None:
         for _ in range(_TRIES):

@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from itertools import islice, product
+from itertools import islice
 from random import Random
 from typing import final
 
-from nas.space import Genotype
 from nas.strategies.problem import Candidate, Problem
 from nas.trial import Proposal, Trial
 
@@ -45,8 +44,11 @@ class Ledger:
         return Proposal(candidate.architecture)
 
     def candidate(self, trial: Trial) -> Candidate:
-        """The candidate that the trial was proposed as."""
-        return self._proposed[trial.proposal.architecture.id]
+        """The candidate that the trial was proposed as; one that another study proposed counts as proposed from now."""
+        architecture = trial.proposal.architecture
+        if architecture.id not in self._proposed:
+            self._proposed[architecture.id] = self._problem.candidate(self._problem.space.encode(architecture))
+        return self._proposed[architecture.id]
 
     def reward(self, trial: Trial) -> float | None:
         """The trial's reward; None if it failed, was stopped, or has no finite accuracy."""
@@ -73,10 +75,8 @@ class Ledger:
 
     def _remaining(self) -> Iterator[Candidate]:
         """All of a small space; of a large one, all that differs in one gene from what was proposed."""
-        choices = [range(len(gene.choices)) for gene in self._problem.space.genes]
         if self._problem.space.genotype_count <= _ENUMERABLE:
-            points: Iterator[Genotype] = product(*choices)
-            yield from map(self._problem.candidate, points)
+            yield from map(self._problem.candidate, self._problem.space.genotypes())
         else:
             for candidate in islice(self._proposed.values(), _ENUMERABLE):
                 yield from self._problem.neighbours(candidate)

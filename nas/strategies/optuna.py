@@ -54,24 +54,25 @@ class OptunaSearch:
         if self.finished:
             return None
         trial = self._study.ask(self._distributions)
-        drawn = self._problem.candidate(tuple(trial.params[gene] for gene in self._distributions))
-        candidate = self._ledger.near(drawn, self._rng)
-        if candidate is not drawn:
+        drawn = tuple(trial.params[gene] for gene in self._distributions)
+        candidate = self._ledger.near(self._problem.candidate(drawn), self._rng)
+        taken = candidate is not None and candidate.genotype == drawn
+        if not taken:
             self._study.tell(trial, state=TrialState.FAIL)
         if candidate is None:
             return self._ledger.propose(None)
-        self._running[candidate.architecture.id] = trial if candidate is drawn else self._replacement(candidate)
+        self._running[candidate.architecture.id] = trial if taken else self._replacement(candidate)
         return self._ledger.propose(candidate)
 
     def tell(self, trial: Trial) -> None:
         """Give the sampler its objectives, or the news that there are none."""
-        running = self._running.pop(trial.proposal.architecture.id)
+        candidate = self._ledger.candidate(trial)
+        running = self._running.pop(candidate.architecture.id, None) or self._replacement(candidate)
         if self._ledger.reward(trial) is None:
             self._study.tell(running, state=TrialState.FAIL)
         else:
             assert trial.accuracy is not None
-            latency_ms = self._ledger.candidate(trial).latency_ms
-            self._study.tell(running, self._objectives(trial.accuracy, latency_ms))
+            self._study.tell(running, self._objectives(trial.accuracy, candidate.latency_ms))
 
     def _replacement(self, candidate: Candidate) -> optuna.Trial:
         self._study.enqueue_trial(dict(zip(self._distributions, candidate.genotype, strict=True)))

@@ -4,11 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from random import Random
+from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture
 from nas.errors import BudgetError, SpaceError
 from nas.reward import Reward
 from nas.space import Genotype, SearchSpace
+
+if TYPE_CHECKING:  # importing it means importing numpy
+    from nas.strategies.costs import Costs
 
 _REJECTIONS = 32  # samples over budget before one is walked towards the smallest network
 _CACHED = 1 << 15  # candidates kept, about 10 KB each at most
@@ -28,7 +32,9 @@ class Candidate:
 class Problem:
     """Find the network of `space` with the largest reward whose latency is at most `budget_ms`.
 
-    `explore_over_budget` lets strategies try slower networks, too. `target` names the device in messages.
+    With `front`, which names costs, every network counts that is the most accurate of those that cost no more.
+    `explore_over_budget` lets strategies try slower networks, too. `target` names the device in messages. `costs`
+    answers for many networks at a time, as `latency_ms` does for one; `surrogate` needs it.
     """
 
     space: SearchSpace
@@ -37,6 +43,8 @@ class Problem:
     reward: Reward
     explore_over_budget: bool = False
     target: str = "the target"
+    costs: "Costs | None" = None
+    front: tuple[str, ...] = ()
 
     @cached_property
     def candidate(self) -> Callable[[Genotype], Candidate]:

@@ -26,4 +26,5 @@ class RandomSearch:
         return None if self.finished else self._ledger.propose(self._ledger.fresh(self._rng))
 
     def tell(self, trial: Trial) -> None:
-        """Nothing that a trial says changes what is drawn next."""
+        """Nothing that a trial says changes what is drawn next, but that it is not proposed again."""
+        self._ledger.candidate(trial)

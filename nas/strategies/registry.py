@@ -7,6 +7,7 @@ from nas.strategies.problem import Problem
 from nas.trial import Strategy
 
 _MAKERS = {
+    "surrogate": ("nas.strategies.surrogate", "Surrogate"),
     "random": ("nas.strategies.random", "RandomSearch"),
     "evolution": ("nas.strategies.evolution", "Evolution"),
     "controller": ("nas.strategies.controller", "Controller"),

@@ -18,12 +18,16 @@ def train_batches(data: Data, batch_size: int, resolution: int, rng: np.random.G
     """One epoch in random order: images (B, 3, R, R), randomly shifted by up to an eighth and mirrored; labels (B,)."""
     order = rng.permutation(len(data.train))
     for step in range(steps_per_epoch(len(order), batch_size)):
-        places = order[step * batch_size : (step + 1) * batch_size]
-        images = _shifted(data.train.read(places), rng)
-        if data.flip:
-            mirrored = rng.random(len(images)) < 0.5
-            images[mirrored] = images[mirrored, :, ::-1]
-        yield _tensors(data, images, data.train.labels[places], resolution)
+        yield train_batch(data, order[step * batch_size : (step + 1) * batch_size], resolution, rng)
+
+
+def train_batch(data: Data, places: NDArray[np.int64], resolution: int, rng: np.random.Generator) -> Batch:
+    """The training images at these places, randomly shifted and mirrored, and their labels."""
+    images = _shifted(data.train.read(places), rng)
+    if data.flip:
+        mirrored = rng.random(len(images)) < 0.5
+        images[mirrored] = images[mirrored, :, ::-1]
+    return _tensors(data, images, data.train.labels[places], resolution)
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:

@@ -72,7 +72,7 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, and who hears of it
     """
     device = pick_device()
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(network, recipe)
+    optimizer = make_optimizer(network, recipe)
     settings = json.dumps({**asdict(recipe), "data": data.info.name, "images": len(data.train)})
     done = Progress(0, {}, settings)
     if checkpoint is not None and checkpoint.exists():
@@ -105,16 +105,16 @@ def measure(network: nn.Module, data: Data, images: ImageSet, resolution: int) -
     network.eval()
     correct = loss = 0.0
     for x, labels in eval_batches(data, images, resolution):
-        with _precision(device):
+        with precision(device):
             logits = network(x.to(device)).float().cpu()
         loss += functional.cross_entropy(logits, labels, reduction="sum").item()
         correct += (logits.argmax(1) == labels).sum().item()
     return {"accuracy": correct / len(images), "loss": loss / len(images)}
 
 
-def pick_device() -> torch.device:
-    """The first CUDA device if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def pick_device(rank: int = 0) -> torch.device:
+    """The CUDA device of that number if there are any, else the CPU."""
+    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def _cross_entropy(recipe: Recipe) -> Loss:
@@ -138,7 +138,7 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the state of a training
             group["lr"] = lr
         optimizer.zero_grad()
         images = x.to(device, non_blocking=True)
-        with _precision(device):
+        with precision(device):
             logits = network(images)
         loss = loss_of(images, logits.float(), labels.to(device))
         loss.backward()  # type: ignore[no-untyped-call]
@@ -147,14 +147,15 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the state of a training
     return total.item() / per_epoch
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+def make_optimizer(network: nn.Module, recipe: Recipe, *, fused: bool = False) -> Optimizer:
+    """The recipe's SGD; weight decay for what has more than one dimension. `fused`: all weights in one call."""
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim == 1]
     groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
+    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True, fused=fused)
 
 
-def _precision(device: torch.device) -> AbstractContextManager[object]:
+def precision(device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 where a GPU has it (no loss scaling is needed then); on CPUs it was seen to be slower than float32."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", torch.bfloat16)

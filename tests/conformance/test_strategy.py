@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import BudgetError
-from nas.reward import make_reward
 from nas.space import load_space
 from nas.strategies.problem import Problem
 from nas.strategies.registry import STRATEGIES, make_strategy
 from nas.trial import Outcome, Strategy, Trial
-from tests.strategy_worlds import ONE_NETWORK, SIX_NETWORKS, World, ended, latency_ms, search, space_of
+from tests.strategy_worlds import ONE_NETWORK, SIX_NETWORKS, World, ended, latency_ms, search, space_of, within
 
 pytestmark = pytest.mark.parametrize("name", STRATEGIES)
 
@@ -115,6 +114,20 @@ def test_replay_of_what_was_asked_and_told_leads_to_the_same_proposals(name, see
     assert [second.ask() for _ in range(3)] == [first.ask() for _ in range(3)]
 
 
+def test_trials_of_another_study_are_heard_and_not_proposed_again(name):
+    others = search(world(), make_strategy("random", problem(), seed=8, trials=12), 12, seed=8)
+    others[3] = ended(3, others[3].proposal, Outcome(error="died"), 3)
+    proposed = []
+    for _ in range(2):  # the same each time
+        strategy = make_strategy(name, problem(), seed=1, trials=30)
+        for trial in others:
+            strategy.tell(trial)
+        proposed.append(ids(search(world(), strategy, 18, seed=1)))
+    assert proposed[0] == proposed[1]
+    assert len(set(proposed[0])) == 18
+    assert not set(proposed[0]) & set(ids(others))
+
+
 def test_seeds_differ(name):
     one, two = (search(world(), make_strategy(name, problem(), seed=seed, trials=5), 5, seed=0) for seed in (1, 2))
     assert ids(one) != ids(two)
@@ -128,7 +141,7 @@ def test_global_random_states_are_left_alone(name):
 
 def test_a_space_smaller_than_the_number_of_trials_is_tried_completely_and_ends(name, tmp_path):
     six = World(space_of(SIX_NETWORKS, tmp_path))
-    everything = Problem(six.space, latency_ms, 1e3, make_reward("soft", 1e3))
+    everything = within(six.space, 1e3, "soft")
     strategy = make_strategy(name, everything, seed=1, trials=50)
     trials = search(six, strategy, 50, seed=1)
     assert len(set(ids(trials))) == len(trials) == 6
@@ -138,14 +151,14 @@ def test_a_space_smaller_than_the_number_of_trials_is_tried_completely_and_ends(
 
 def test_a_space_of_one_network_is_tried_once(name, tmp_path):
     one = World(space_of(ONE_NETWORK, tmp_path))
-    strategy = make_strategy(name, Problem(one.space, latency_ms, 1e3, make_reward("soft", 1e3)), seed=1, trials=5)
+    strategy = make_strategy(name, within(one.space, 1e3, "soft"), seed=1, trials=5)
     assert len(search(one, strategy, 5, seed=1)) == 1
     assert strategy.finished
 
 
 def test_a_budget_that_few_networks_meet_ends_with_those_few(name):
     budget_ms = problem().smallest().latency_ms * 1.001
-    tight = Problem(world().space, latency_ms, budget_ms, make_reward("hard", budget_ms))
+    tight = within(world().space, budget_ms)
     strategy = make_strategy(name, tight, seed=1, trials=30)
     trials = search(world(), strategy, 30, seed=1)
     assert 1 <= len(set(ids(trials))) == len(trials)
@@ -155,7 +168,7 @@ def test_a_budget_that_few_networks_meet_ends_with_those_few(name):
 
 def test_a_budget_that_no_network_meets_is_refused_with_the_fastest_latency(name):
     fastest = problem().smallest().latency_ms
-    impossible = Problem(world().space, latency_ms, fastest / 2, make_reward("hard", fastest / 2), target="pixel1")
+    impossible = within(world().space, fastest / 2, target="pixel1")
     with pytest.raises(
         BudgetError, match=rf"mobilenet_v2 meets .* ms on pixel1; the fastest found takes {fastest:.3g} ms"
     ):

@@ -1,0 +1,96 @@
+"""What `--early-stop` saves, and whom it stops wrongly: `python -m benchmarks.early_stopping --curves FILE [--json]`.
+
+Random networks of a space are trained on digits to the end, once, and their accuracy after each epoch is written to
+FILE, a line each; networks that are there are not trained again. Then searches over these networks in random orders are
+replayed with `nas.stopping.SuccessiveHalving`, and it is counted how many epochs are saved, how often the network that
+would have been best was stopped, and what the best that was left lacks.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+from nas.evaluators.proxy import ProxyEvaluator
+from nas.search import proxy_training
+from nas.space import load_reference, load_space
+from nas.stopping import SuccessiveHalving
+from nas.training.loop import Recipe
+from nas.trial import Proposal, Trial, TrialState
+
+ORDERS = 1000
+STANDS_FOR_ANY = load_reference("mobilenet_v2")  # the rule does not look at networks
+
+
+def record(path: Path, space_name: str, count: int, epochs: int) -> list[list[float]]:
+    """Accuracies by epoch of `count` networks, those in the file first."""
+    curves = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    space, rng = load_space(space_name).with_num_classes(10), Random(0)
+    proxy = proxy_training("digits", epochs=epochs)
+    evaluator = ProxyEvaluator("digits", Recipe(epochs=epochs, resolution=proxy.resolution))
+    with path.open("a", encoding="utf-8") as lines:
+        for number in range(count):
+            architecture = space.decode(space.sample(rng))
+            if number < len(curves):
+                continue
+            curve: list[float] = []
+            trial = Trial(number, Proposal(architecture), 0, TrialState.RUNNING, seed=number)
+            evaluator.evaluate(trial, lambda epoch, metrics, curve=curve: bool(curve.append(metrics["accuracy"])))
+            curves.append(curve)
+            lines.write(json.dumps(curve) + "\n")
+            lines.flush()
+            print(f"\r{number + 1}/{count} networks", end="", file=sys.stderr, flush=True)
+    return curves[:count]
+
+
+def replay(curves: list[list[float]], seed: int) -> tuple[int, bool, float]:
+    """Epochs trained, whether the best network was stopped, and what the best finished one lacks, in accuracy."""
+    rule = SuccessiveHalving(len(curves[0]))
+    epochs, finished = 0, list[float]()
+    for number in Random(seed).sample(range(len(curves)), len(curves)):
+        curve = curves[number]
+        trial = Trial(number, Proposal(STANDS_FOR_ANY), 0, TrialState.RUNNING)
+        trained = next((e for e, a in enumerate(curve[:-1], 1) if rule.stops(trial, e, {"accuracy": a})), len(curve))
+        rule.ended(replace(trial, state=TrialState.COMPLETE if trained == len(curve) else TrialState.STOPPED))
+        epochs += trained
+        if trained == len(curve):
+            finished.append(curve[-1])
+    best = max(curve[-1] for curve in curves)
+    return epochs, max(finished) < best, best - max(finished)
+
+
+def main() -> None:
+    """Parse, train what is missing, replay, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.early_stopping", description=__doc__.splitlines()[0])
+    parser.add_argument("--curves", type=Path, required=True, help="file of recorded curves, made if absent")
+    parser.add_argument("--space", default="mobilenet_v2")
+    parser.add_argument("--networks", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    curves = record(options.curves, options.space, options.networks, options.epochs)
+    epochs, wrong, loss = zip(*(replay(curves, seed) for seed in range(ORDERS)), strict=True)
+    found = {
+        "networks": len(curves),
+        "epochs": options.epochs,
+        "orders": ORDERS,
+        "epochs_saved": 1 - statistics.mean(epochs) / (len(curves) * options.epochs),
+        "best_stopped": statistics.mean(wrong),
+        "mean_loss": statistics.mean(loss),
+        "worst_loss": max(loss),
+    }
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{found['networks']} networks, {found['epochs']} epochs each, {ORDERS} orders")
+    print(
+        f"epochs saved: {found['epochs_saved']:.1%}; the best network stopped in {found['best_stopped']:.1%} of orders"
+    )
+    print(f"the best left lacks {found['mean_loss']:.2%} on average, {found['worst_loss']:.2%} at worst")
+
+
+if __name__ == "__main__":
+    main()

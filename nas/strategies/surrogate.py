@@ -1,0 +1,194 @@
+"""Search by a model of accuracy that learns from the study's own trials; latency needs no model, it is known."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from random import Random
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.strategies.acquisition import Aims
+from nas.strategies.candidates import Candidates
+from nas.strategies.costs import Genotypes
+from nas.strategies.descriptors import Descriptor
+from nas.strategies.gaussian_process import AccuracyModel, Values, instructive
+from nas.strategies.ledger import Ledger
+from nas.strategies.problem import Candidate, Problem
+from nas.trial import Proposal, Trial, TrialState
+
+_FIRST = 8  # proposals before the model is asked, in a study of 32 trials and more
+_LEAST = 3  # accuracies that a model is made of
+_LARGE = 0.3  # share of the sample, by MACs, that the first proposals come from
+_ELITE = 32  # networks from which others are bred
+_FRESH = 256  # of the sample, as parents beside them
+_BRED = 512  # children of a generation
+_GENERATIONS = 2
+_JUDGED = 1024  # networks of largest expected reward whose doubt is looked at, too
+_FAILED, _STOPPED = 0.5, 0.25  # which quantile of the others' accuracies stands for theirs
+_TRIES = 64  # of the judged that may turn out to be known
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """Genotypes with what the model needs to judge them; every reward is linear in accuracy."""
+
+    genotypes: Genotypes
+    descriptors: Values
+    costs: Values  # (N, costs): what the front is wanted of, besides accuracy
+    offsets: Values  # rewards of accuracy 0
+    slopes: Values
+
+    def rewards(self, model: AccuracyModel) -> Values:
+        """Expected rewards (N,)."""
+        return self.offsets + self.slopes * model.mean(self.descriptors)
+
+    def only(self, chosen: NDArray[np.intp] | list[bool]) -> "_Described":
+        """Some of them."""
+        return _Described(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+def join(parts: Sequence[_Described]) -> _Described:
+    """All of them, one behind the other."""
+    return _Described(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Described)))
+
+
+@final
+class Surrogate:
+    """Proposes the network within the budget whose training promises the largest gain in reward.
+
+    The first few networks are random among the larger ones within the budget. Then a Gaussian process of accuracy
+    is fitted to what was told, a network that is still training is taken to come out as expected (so that
+    several workers do not ask for the same thing), and of all networks of a small space, or of those bred from the
+    best of a large one, the one with the largest expected improvement is proposed. What a failed trial would have
+    reached is taken to be the median of the others, and what one that was stopped early, their lower quartile: it was
+    in their worse half.
+
+    With several objectives the gain is that of the front's hypervolume up to the budget, in accuracy.
+    """
+
+    def __init__(self, problem: Problem, *, seed: int, trials: int) -> None:
+        self._problem = problem
+        self._ledger = Ledger(problem)
+        self._seed = seed
+        self._first = min(_FIRST, max(4, trials // 4))
+        self._candidates = Candidates(problem, self._rng())
+        self._describe = Descriptor.over(problem.space.genes, self._candidates.costs, self._candidates.sample)
+        everything = self._candidates.everything
+        self._sample = self._described(self._candidates.sample if everything is None else everything)
+        self._aims = Aims.over(self._sample.costs, self._highest())
+        self._model = AccuracyModel()
+        self._running: dict[str, Candidate] = {}  # by architecture id, in the order of proposing
+        self._told: list[_Described] = []  # one each
+        self._accuracies: list[float | None] = []
+        self._quantiles: list[float] = []  # of the others' accuracies, which stands for one that is not there
+        self._seen: set[bytes] = set()  # genotypes that were proposed, or mean what was
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is no network left to propose."""
+        return self._ledger.finished
+
+    def ask(self) -> Proposal | None:
+        """The next proposal; None: finished."""
+        if self.finished:
+            return None
+        heard = sum(accuracy is not None for accuracy in self._accuracies)
+        learnt = heard >= _LEAST and len(self._ledger) >= self._first
+        candidate = self._first_of(self._promising() if learnt else self._large())
+        candidate = candidate or self._ledger.fresh(Random(f"{self._seed}/{len(self._ledger)}"))
+        if candidate is not None:
+            self._running[candidate.architecture.id] = candidate
+        return self._ledger.propose(candidate)
+
+    def tell(self, trial: Trial) -> None:
+        """Take up the outcome; the model hears of it when it is asked next."""
+        candidate = self._ledger.candidate(trial)
+        self._running.pop(candidate.architecture.id, None)  # another study's trial was not under way here
+        self._quantiles.append(_STOPPED if trial.state is TrialState.STOPPED else _FAILED)
+        self._accuracies.append(None if self._ledger.reward(trial) is None else trial.accuracy)
+        self._told.append(self._described(self._rows([candidate])))
+
+    def _rng(self) -> np.random.Generator:
+        """A generator of its own for each proposal, so that none depends on how another was found."""
+        return np.random.default_rng(Random(f"{self._seed}/{len(self._ledger)}/candidates").getrandbits(64))
+
+    def _first_of(self, genotypes: Genotypes) -> Candidate | None:
+        """The first of the genotypes that may be proposed."""
+        for row in genotypes[:_TRIES]:
+            genotype = self._problem.space.canonical(tuple(map(int, row)))
+            candidate = self._problem.candidate(genotype)
+            self._seen.update((row.tobytes(), np.array(genotype, row.dtype).tobytes()))
+            if self._ledger.admits(candidate):
+                return candidate
+        return None
+
+    def _large(self) -> Genotypes:
+        """Some of the larger networks of the sample; any where a budget says nothing about size."""
+        sample, rng = self._candidates.sample, self._rng()
+        if not self._problem.explore_over_budget and not self._problem.front:
+            macs = self._candidates.costs.macs(sample)
+            sample = sample[macs >= np.quantile(macs, 1 - _LARGE)]
+        return sample[rng.permutation(len(sample))]
+
+    def _promising(self) -> Genotypes:
+        """Candidates by expected improvement, the largest first."""
+        known = self._learn()
+        best = self._aims.best(known.costs, known.rewards(self._model))
+        pool = self._pool(known, best)
+        pool = pool.only([row.tobytes() not in self._seen for row in pool.genotypes])
+        shortlist = pool.only(self._order(pool, best)[:_JUDGED])
+        expected, doubt = self._model.mean_and_std(shortlist.descriptors)
+        rewards = shortlist.offsets + shortlist.slopes * expected
+        gain = self._aims.gain(shortlist.costs, rewards, doubt * shortlist.slopes, best)
+        return shortlist.genotypes[np.argsort(-gain, kind="stable")]
+
+    def _learn(self) -> _Described:
+        """Fit the model to what was told, or the instructive part of it, which is given."""
+        heard = [accuracy for accuracy in self._accuracies if accuracy is not None]
+        accuracies = np.quantile(heard, self._quantiles)
+        accuracies[[accuracy is not None for accuracy in self._accuracies]] = heard
+        chosen = instructive(accuracies)
+        known = join([self._told[index] for index in chosen])
+        running = self._describe(self._rows(self._running.values()))
+        self._model.fit(known.descriptors, accuracies[chosen], running)
+        return known
+
+    def _pool(self, known: _Described, best: Values) -> _Described:
+        """The networks among which the choice is: all of a small space, or those bred from the best known ones."""
+        if self._candidates.everything is not None:
+            return self._sample
+        rng = self._rng()
+        pool = join([known, self._sample.only(rng.permutation(len(self._sample.genotypes))[:_FRESH])])
+        for _ in range(_GENERATIONS):
+            elite = pool.only(self._order(pool, best)[:_ELITE])
+            pool = join([elite, self._described(self._candidates.bred(elite.genotypes, _BRED, rng))])
+        return pool
+
+    def _order(self, pool: _Described, best: Values) -> NDArray[np.intp]:
+        """The networks by how far they are expected to be ahead, the farthest first."""
+        return np.argsort(-self._aims.promise(pool.costs, pool.rewards(self._model), best), kind="stable")
+
+    def _described(self, genotypes: Genotypes) -> _Described:
+        problem, costs = self._problem, self._candidates.costs
+        latencies = costs.latency_ms(genotypes)
+        wanted = np.array([costs.of(name)(genotypes) for name in problem.front]).reshape(-1, len(genotypes)).T
+        if problem.front:  # accuracy is an objective of its own, latency another
+            none, all_right = np.zeros_like(latencies), np.ones_like(latencies)
+        else:
+            none, all_right = (
+                np.array([problem.reward(accuracy, latency_ms) for latency_ms in latencies.tolist()])
+                for accuracy in (0.0, 1.0)
+            )
+        return _Described(genotypes, self._describe(genotypes), wanted, none, all_right - none)
+
+    def _highest(self) -> Values:
+        """Up to which costs the front is wanted: latency up to the budget, others as the sample has them."""
+        highest: Values = self._sample.costs.max(0, initial=0.0)
+        if not self._problem.explore_over_budget:
+            highest = np.where([cost == "latency" for cost in self._problem.front], self._problem.budget_ms, highest)
+        return highest
+
+    def _rows(self, candidates: Iterable[Candidate]) -> Genotypes:
+        rows = [candidate.genotype for candidate in candidates]
+        return np.array(rows, np.intp).reshape(len(rows), len(self._problem.space.genes))

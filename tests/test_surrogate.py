@@ -1,0 +1,215 @@
+"""The parts of the model-based search: descriptors, model, aims, candidates; and what they reach together."""
+
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.accuracy_tables import FOLDER
+from nas.space import load_space
+from nas.strategies.acquisition import Aims
+from nas.strategies.candidates import Candidates
+from nas.strategies.descriptors import Descriptor, presence
+from nas.strategies.gaussian_process import AccuracyModel
+from nas.strategies.registry import make_strategy
+from nas.trial import Outcome
+from tests.strategy_worlds import World, ended, search, space_of, within
+
+LAYERWISE = """
+name: layerwise
+resolution: 32
+stages:
+  - {op: conv, channels: [8, 16], kernel: 3, stride: 2}
+  - {channels: [8, 16], depth: [0, 1, 2], expand: [1, 6], kernel: [3, 5, 7], per_layer: [kernel, expand]}
+head: {type: plain}
+"""
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@cache
+def world() -> World:
+    return World(load_space("mobilenet_v2"))
+
+
+@cache
+def layerwise(folder: Path) -> World:
+    return World(space_of(LAYERWISE, folder))
+
+
+# Descriptors.
+
+
+def test_networks_that_differ_in_absent_layers_alone_have_equal_descriptors(tmp_path):
+    space = layerwise(tmp_path).space
+    problem = within(space, 1e3)
+    genotypes = np.array(list(space.genotypes()))
+    descriptors = Descriptor.over(space.genes, problem.costs, genotypes)(genotypes)
+    by_network = {}
+    for genotype, descriptor in zip(genotypes.tolist(), descriptors, strict=True):
+        by_network.setdefault(space.decode(tuple(genotype)).id, []).append(descriptor)
+    same_width = [np.ptp(group, axis=0).max() for group in by_network.values() if len(group) > 1]
+    shallow = presence(space.genes, genotypes).all(1)
+    assert len({descriptor.tobytes() for descriptor in descriptors[shallow]}) == shallow.sum()
+    assert len(same_width) > 5
+    assert sum(spread == 0 for spread in same_width) > len(same_width) / 2
+
+
+def test_genes_of_absent_layers_say_nothing(tmp_path):
+    genes = layerwise(tmp_path).space.genes
+    depth = next(index for index, gene in enumerate(genes) if gene.name == "stages[1].depth")
+    genotypes = np.zeros((3, len(genes)), int)
+    genotypes[:, depth] = [0, 1, 2]
+    shown = presence(genes, genotypes)
+    own = [[f"layers[{layer}]" in gene.name for gene in genes] for layer in range(2)]
+    assert [[bool(shown[d, own[layer]].all()) for layer in range(2)] for d in range(3)] == [
+        [False, False],
+        [True, False],
+        [True, True],
+    ]
+    assert shown[:, depth].all()
+
+
+# The model.
+
+
+def test_the_model_recovers_effects_of_choices_and_of_pairs_from_noisy_outcomes():
+    x = rng().integers(0, 2, size=(160, 8)) - 0.5
+    truth = 0.7 + 0.02 * x[:, 0] - 0.03 * x[:, 1] + 0.04 * x[:, 2] * x[:, 3]
+    noisy = truth + rng().normal(0, 0.004, len(x))
+    model = AccuracyModel()
+    model.fit(x[:120], noisy[:120], x[:0])
+    mean, std = model.mean_and_std(x[120:])
+    assert np.corrcoef(mean, truth[120:])[0, 1] > 0.95
+    assert np.array_equal(mean, model.mean(x[120:]))
+    assert (std > 0).all()
+    assert (np.abs(mean - truth[120:]) < 4 * std).all()
+
+
+def test_a_network_under_way_is_believed_and_no_longer_in_doubt():
+    x = rng().normal(size=(30, 5))
+    accuracies = 0.5 + 0.05 * x[:, 0] + rng().normal(0, 0.01, 30)
+    alone, beside = AccuracyModel(), AccuracyModel()
+    alone.fit(x[:20], accuracies[:20], x[:0])
+    beside.fit(x[:20], accuracies[:20], x[20:21])
+    (mean_alone, std_alone), (mean_beside, std_beside) = (m.mean_and_std(x[20:21]) for m in (alone, beside))
+    assert mean_beside == pytest.approx(mean_alone, abs=1e-6)
+    assert std_beside < std_alone
+
+
+def test_one_collapsed_training_does_not_hide_the_differences_of_the_others():
+    x = rng().normal(size=(40, 4))
+    accuracies = 0.7 + 0.01 * x[:, 0]
+    accuracies[7] = 0.1
+    model = AccuracyModel()
+    model.fit(x, accuracies, x[:0])
+    others = np.arange(40) != 7
+    assert np.corrcoef(model.mean(x)[others], accuracies[others])[0, 1] > 0.9
+
+
+# Aims.
+
+
+@given(seed=st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_the_gain_is_the_mean_growth_of_the_front(seed):
+    """Against an integral over accuracies: a cell gains what the network is better there than the best known one."""
+    draws = np.random.default_rng(seed)
+    costs, rewards = draws.uniform(0, 10, (6, 2)), draws.uniform(0.5, 0.8, 6)
+    aims = Aims.over(costs, np.array([10.0, 10.0]))
+    best = aims.best(costs, rewards)
+    cost, mean, std = draws.uniform(0, 10, (1, 2)), draws.uniform(0.5, 0.9, 1), np.array([0.05])
+    steps = np.linspace(-8, 8, 4001)
+    likely = np.exp(-(steps**2) / 2) / np.exp(-(steps**2) / 2).sum()
+    inside = (cost <= aims.limits).all(1)
+    grown = np.maximum(mean + std * steps[:, None] - best[inside], 0).sum(1)
+    assert aims.gain(cost, mean, std, best)[0] == pytest.approx((grown * likely).sum(), rel=1e-3, abs=1e-9)
+
+
+def test_without_costs_there_is_one_cell_and_the_promise_is_the_reward():
+    rewards = np.array([0.3, 0.7, 0.5])
+    aims = Aims.over(np.empty((3, 0)), np.empty(0))
+    assert aims.best(np.empty((3, 0)), rewards).tolist() == [0.7]
+    assert aims.promise(np.empty((3, 0)), rewards, np.array([0.7])) == pytest.approx(rewards - 0.7)
+
+
+def test_the_best_of_a_cell_keeps_to_its_limits():
+    aims = Aims.over(np.array([[1.0], [9.0]]), np.array([9.0]))
+    best = aims.best(np.array([[1.0], [9.0]]), np.array([0.4, 0.6]))
+    assert best[0] == 0.4
+    assert best[-1] == 0.6
+    assert (np.diff(best) >= 0).all()
+
+
+# Candidates.
+
+
+@pytest.mark.parametrize("slack", [1.02, 1.3, 3])
+def test_samples_and_children_are_within_the_budget_and_differ(slack):
+    problem = world().problem()
+    problem = within(world().space, problem.smallest().latency_ms * slack)
+    candidates = Candidates(problem, rng())
+    assert len(candidates.sample) > 100
+    for genotypes in (candidates.sample, candidates.bred(candidates.sample[:9], 500, rng())):
+        assert (problem.costs.latency_ms(genotypes) <= problem.budget_ms).all()
+    assert len(np.unique(candidates.bred(candidates.sample[:9], 500, rng()), axis=0)) > 30
+
+
+def test_of_a_small_space_everything_within_the_budget_is_looked_at(tmp_path):
+    space = layerwise(tmp_path).space
+    every = sorted(within(space, 1e9).costs.latency_ms(np.array(list(space.genotypes()))))
+    problem = within(space, every[len(every) // 3])
+    looked_at = {tuple(row) for row in Candidates(problem, rng()).everything.tolist()}
+    assert looked_at == {g for g in space.genotypes() if problem.candidate(g).latency_ms <= problem.budget_ms}
+
+
+# Together.
+
+
+def test_a_region_where_trainings_fail_is_left():
+    problem, draws = world().problem(), Random(0)
+    strategy = make_strategy("surrogate", problem, seed=0, trials=60)
+    failed = []
+    for number in range(40):
+        proposal = strategy.ask()
+        broken = (
+            problem.space.encode(proposal.architecture)[2] == 2
+        )  # every network with this kernel runs out of memory
+        failed.append(broken)
+        outcome = Outcome(error="out of memory") if broken else world().outcome(proposal.architecture, draws)
+        strategy.tell(ended(number, proposal, outcome, number))
+    assert sum(failed[:10]) > 0
+    assert sum(failed[25:]) <= 4
+
+
+@pytest.mark.skipif(not FOLDER.exists(), reason="the accuracy tables of ../shared are not here")
+def test_on_nasbench_macro_the_best_of_fifty_trainings_is_near_the_best_of_all():
+    from benchmarks.strategies import Job, curves, run  # noqa: PLC0415
+
+    regrets = [curves(run(Job("surrogate", "nasbench_macro", 0.4, seed, 50)))[0][49] for seed in range(3)]
+    assert np.mean(regrets) <= 0.10
+
+
+def test_a_front_is_found_in_one_study_that_no_search_for_one_network_finds():
+    one = world().problem(0.5)
+    both = within(world().space, one.budget_ms, front=("latency",))
+    fronts = [_accurate_and_fast(make_strategy("surrogate", problem, seed=0, trials=60)) for problem in (one, both)]
+    assert fronts[1] > fronts[0] + 0.02
+
+
+def _accurate_and_fast(strategy) -> float:
+    """Mean of the best true accuracy within a quarter, a half and three quarters of the way to the budget."""
+    trials = [trial.proposal.architecture for trial in search(world(), strategy, 60, seed=0)]
+    problem = world().problem(0.5)
+    low = problem.smallest().latency_ms
+    limits = [low + (problem.budget_ms - low) * share for share in (0.25, 0.5, 0.75)]
+    best = [
+        max((world().accuracy(a) for a in trials if problem.latency_ms(a) <= limit), default=0.0) for limit in limits
+    ]
+    return float(np.mean(best))
