@@ -9,9 +9,9 @@ of its predicted latency by
 - `uniform`: one width multiplier for all widths, filters by L2 norm.
 
 All see the same number of fine-tuning images in total (that of `ours`) under the same recipe; but `ours-full`, which
-has the same last training as `ours` behind proposals that see more. Every figure is kept in --out as soon as it is there, and a run goes on from that file.
-`--smallest` takes digits, a small network, one share and one seed: it shows that the benchmark works, not who is
-better.
+has the same last training as `ours` behind proposals that see more. Every figure is kept in --out as soon as it is
+there, and a run goes on from that file. `--smallest` takes digits, a small network, one share and one seed: it shows
+that the benchmark works, not who is better.
 """
 
 import argparse
