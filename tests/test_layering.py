@@ -22,6 +22,7 @@ LAYERS = {
     "resources": 0,
     "architecture": 1,
     "pareto": 1,
+    "rank": 1,
     "reward": 1,
     "yaml_file": 1,
     "layers": 2,
@@ -40,6 +41,7 @@ LAYERS = {
     "forking": 5,
     "report": 5,
     "study": 5,
+    "check": 6,
     "search": 6,
     "cli": 7,
 }

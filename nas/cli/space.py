@@ -5,13 +5,17 @@ from random import Random
 import click
 
 from nas.cli.options import json_option
+from nas.cli.space_check import check
 from nas.layers import lower, total_macs, total_params
 from nas.space import Gene, load_space, references, spaces
 
 
 @click.group()
 def space() -> None:
-    """List, show or sample search spaces."""
+    """List, show or sample search spaces; check evaluators on them."""
+
+
+space.add_command(check)
 
 
 @space.command("list")
