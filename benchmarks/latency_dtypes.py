@@ -8,18 +8,18 @@ import json
 from dataclasses import dataclass
 from random import Random
 
+from nas.latency.bench import open_bench
 from nas.latency.host import FLOAT, HostSetup
-from nas.latency.measure import FULL, Bench, open_bench
-from nas.latency.watch import Plan, watched
+from nas.latency.watch import Reading, report, spread, spread_out, typical_ms
 from nas.space import load_reference, references
 
-PASSES = 5
+PASSES = 9
 INT8 = HostSetup(dtype="int8")
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Milliseconds of a network; each is the median of `PASSES` sessions, `spread` half their range, the larger one."""
+    """Milliseconds of a network, from the fastest third of `PASSES` sessions; `spread` is the larger of both."""
 
     network: str
     float32_ms: float
@@ -34,27 +34,20 @@ class Comparison:
 
 def compare(names: list[str]) -> tuple[list[Comparison], str]:
     """The networks in order, and how the measuring went."""
-    bench = open_bench()
-    benches = {setup: Bench(setup, bench.sentinel) for setup in (FLOAT, INT8)}
-    items = [(name, setup) for name in names for setup in benches]
-    plan = Plan(PASSES, step=1, group=len(items))
-
-    def read_ms(item: tuple[str, HostSetup]) -> float:
-        name, setup = item
-        return benches[setup].network_ms(load_reference(name), FULL.network_ms)
-
-    found = {reading.item: reading for reading in watched(items, read_ms, bench.sentinel, plan, Random(0))}
+    benches = {setup: open_bench(setup) for setup in (FLOAT, INT8)}
+    found: dict[tuple[str, HostSetup], list[Reading]] = {(name, setup): [] for name in names for setup in benches}
+    for name, setup in spread_out(dict.fromkeys(found, PASSES), Random(0)):
+        found[name, setup].append(benches[setup].read(load_reference(name)))
     rows = [
         Comparison(
             name,
-            found[name, FLOAT].ms,
-            found[name, INT8].ms,
-            max(found[name, setup].spread for setup in benches),
+            typical_ms(found[name, FLOAT]),
+            typical_ms(found[name, INT8]),
+            max(spread(found[name, setup]) for setup in benches),
         )
         for name in names
     ]
-    disturbed = sum(not bench.sentinel.quiet(reading.sentinel_ms) for reading in found.values())
-    return rows, f"{bench.sentinel.repeats} readings taken again; {disturbed} of {len(items)} kept disturbed"
+    return rows, report(reading for readings in found.values() for reading in readings).note
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.latency.calibration import Calibration
+from nas.latency.calibration import LEAST_SHARE, Calibration
 from nas.latency.model import OpSumModel
 from nas.layers import peak_activation_bytes, total_macs, total_params
 from nas.space import SearchSpace
@@ -33,7 +33,9 @@ class CompiledLatency:
         Raises:
             SpaceError: a wrong shape or type, or a choice that a gene does not have.
         """
-        return self.calibration.scale * (self.sums_ms(genotypes) + self.base_ms) + self.calibration.offset_ms
+        sums_ms = self.sums_ms(genotypes)
+        total_ms = np.maximum(sums_ms + self.base_ms, LEAST_SHARE * sums_ms)  # as `with_base`
+        return self.calibration.scale * total_ms + self.calibration.offset_ms
 
 
 def compile_space(space: SearchSpace, model: OpSumModel) -> CompiledLatency:

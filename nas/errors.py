@@ -39,3 +39,7 @@ class StoreError(NasError):
 
 class StudyError(NasError):
     """A study that cannot go on: held by another process, or its settings have changed."""
+
+
+class AccuracyError(NasError):
+    """An accuracy model that is absent, damaged or ignorant of a network; trained networks that make none."""

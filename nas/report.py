@@ -28,10 +28,11 @@ def plot_front(
 
     if len(points) == 0:
         raise NasError("no finished trial to draw")
+    judged = "predicted" if front and all(trial.predicted for trial in front) else "trained"
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     dots: dict[str, Any] = {"color": _DOT, "linewidths": 0, "rasterized": len(points) > _MANY}
-    axes.scatter(points[:, 1], 100 * points[:, 0], s=18, label=f"{len(points)} trained networks", **dots)
+    axes.scatter(points[:, 1], 100 * points[:, 0], s=18, label=f"{len(points)} {judged} networks", **dots)
     steps = [t.latency_ms or 0.0 for t in front], [_percent(t) for t in front]
     axes.scatter(*steps, color=_FRONT, linewidths=0, s=34, zorder=3, label="Pareto front")
     axes.step(*steps, where="post", color=_FRONT, linewidth=1.2)
@@ -40,7 +41,8 @@ def plot_front(
     if budget_ms is not None:
         axes.axvline(budget_ms, color=_BUDGET, linewidth=1.2, linestyle="--", label=f"budget {budget_ms:g} ms")
     axes.set_xlabel(f"predicted latency on {front[0].target}, ms" if front else "predicted latency, ms")
-    axes.set_ylabel("accuracy on held-out images, %")
+    what = "predicted accuracy" if judged == "predicted" else "accuracy on held-out images"
+    axes.set_ylabel(f"{what}, %")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.08)
@@ -53,7 +55,7 @@ def plot_front(
 
 def _label_best(axes: Any, best: StoredTrial) -> None:
     axes.annotate(
-        f"trial:{best.id}  {best.trial.accuracy:.2%}",
+        f"trial:{best.id}  {best.trial.accuracy:.2%}{' predicted' if best.predicted else ''}",
         (best.latency_ms, _percent(best)),
         xytext=(-6, 6),
         textcoords="offset points",

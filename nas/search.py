@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from nas import forking
+from nas.accuracy.model import load_accuracy_model
+from nas.accuracy.predictor import load_predictor
 from nas.architecture import Architecture
 from nas.batch import compile_macs, compile_memory, compile_params, compile_space, compile_upper
 from nas.errors import NasError, StudyError
-from nas.evaluators.proxy import ProxyEvaluator
+from nas.evaluators.predictor import PredictorEvaluator
+from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
 from nas.forking import basis, fidelity, fork_names, require_unchanged
 from nas.latency.model import LatencyModel, OpSumModel
@@ -22,11 +25,11 @@ from nas.stopping import SuccessiveHalving
 from nas.store.store import Predictor, Store, StoredTrial, StudyRecord
 from nas.strategies.costs import BatchCost, Costs
 from nas.strategies.problem import Problem
+from nas.strategies.ranking import Oracle, Ranking, has_one_genotype_each
 from nas.strategies.registry import make_strategy
 from nas.study import Listener, Study, Target, software_versions
 from nas.training.data import describe_data, load_data
-from nas.training.loop import Recipe
-from nas.trial import TrialState
+from nas.trial import Evaluator, Executor, Strategy, TrialState
 
 FRONT_COSTS = ("latency", "params", "memory")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -47,6 +50,38 @@ _PROXIES = {
     "digits": ProxyTraining(resolution=32, epochs=4, train_images=None, val_images=None),
     "imagefolder": ProxyTraining(resolution=128, epochs=3, train_images=4000, val_images=2000),
 }
+
+
+EVALUATORS = ("predictor", "proxy")
+DEFAULT_SPACE = {"predictor": "mnasnet_imagenet", "proxy": "mobilenet_v3"}
+RANKING = "ranking"
+DEFAULT_TRIALS = {"predictor": 3000, "proxy": 16}
+_TOP = 10
+_TOGETHER = 100  # predicted trials that are recorded at once
+_NOT_IN_NAME = ("trials", "latency_version", "accuracy_version")
+
+
+def choose_evaluator(asked: str | None, data: str | None) -> str:
+    """How networks are judged: with data by training on it, without by an accuracy model, unless `asked` otherwise.
+
+    Raises:
+        NasError: what is asked does not go with the data.
+    """
+    evaluator = asked or ("predictor" if data is None else "proxy")
+    if evaluator not in EVALUATORS:
+        raise NasError(f"unknown evaluator {evaluator!r}; expected one of {', '.join(EVALUATORS)}")
+    if evaluator == "predictor" and data is not None:
+        raise NasError("the predictor trains on nothing; expected either --data or --evaluator predictor")
+    if evaluator == "proxy" and data is None:
+        raise NasError("the proxy evaluator trains its networks; expected --data cifar10, digits or imagefolder:DIR")
+    return evaluator
+
+
+def default_strategy(evaluator: str, space: str) -> str:
+    """`surrogate` for trainings; for the predictor `ranking`, or `evolution` where networks have several genotypes."""
+    if evaluator != "predictor":
+        return "surrogate"
+    return RANKING if has_one_genotype_each(load_space(space)) else "evolution"
 
 
 def proxy_training(
@@ -70,12 +105,13 @@ class SearchSettings:
     """
 
     budget_ms: float
-    proxy: ProxyTraining
+    proxy: ProxyTraining | None  # None: nothing is trained
     target: str
     latency_version: str
     space: str = "mobilenet_v3"
-    data: str = "cifar10"
+    data: str | None = "cifar10"  # None: nothing is trained
     evaluator: str = "proxy"
+    accuracy_version: str | None = None  # of the accuracy model of the `predictor`
     strategy: str = "surrogate"
     objectives: str = "accuracy"  # or with some of latency, params and memory behind it: then the front is sought
     reward: str = "hard"
@@ -90,19 +126,21 @@ class SearchSettings:
     @property
     def study_name(self) -> str:
         """A name that the same settings always give: readable, then a digest of all of them."""
-        deciding = {key: value for key, value in asdict(self).items() if key not in ("trials", "latency_version")}
+        deciding = {key: value for key, value in asdict(self).items() if key not in _NOT_IN_NAME}
         digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:6]
-        return f"{self.target}-{self.budget_ms:g}ms-{self.data.partition(':')[0]}-{digest}"
+        judged_on = (self.data or self.evaluator).partition(":")[0]
+        return f"{self.target}-{self.budget_ms:g}ms-{judged_on}-{digest}"
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found; `best` and `front` are within the budget."""
+    """What a search found; all of it is within the budget."""
 
     study: str
     counts: Mapping[TrialState, int]
     best: StoredTrial | None
     front: list[StoredTrial]
+    top: list[StoredTrial]  # the ten most accurate
 
 
 def search(  # noqa: PLR0913 - settings, and where and how they run
@@ -131,15 +169,15 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         LatencyError: a confidence that is no share above 0 and below 1.
         NasError: wrong settings, data that cannot be had, a full disk.
     """
-    name, rests_on = name or settings.study_name, basis(settings.space, settings.latency_version)
+    name, rests_on = name or settings.study_name, _basis(settings)
     name, old = fork_names(store, name, rests_on) if fork else (name, name)
     record = _begun(store, name, settings)
-    space = load_space(settings.space).with_num_classes(describe_data(settings.data).num_classes)
+    space = load_space(settings.space).with_num_classes(num_classes(settings.data))
     target = Target(latency.target, latency.version, _Milliseconds(latency))
     problem = _problem(settings, space, latency)
-    strategy = make_strategy(settings.strategy, problem, seed=settings.seed, trials=_planned(record, settings))
-    same = fidelity(settings.data, settings.evaluator, asdict(settings.proxy), software_versions())
-    load_data(settings.data, resolution=settings.proxy.resolution)  # a download or a broken folder shows before work
+    strategy = _strategy(settings, problem, _planned(record, settings))
+    same = _fidelity(settings)
+    evaluator = _evaluator(settings, store.weights_folder(name), threads)
     if record is None:
         begin = _Beginning(settings, rests_on, same)
         record = begin.fork(store, old, name, problem, target) if fork else begin.anew(store, name)
@@ -151,12 +189,16 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         trials=settings.trials,
         seed=settings.seed,
         listener=listener,
-        stopping=SuccessiveHalving(settings.proxy.epochs) if settings.early_stop else None,
+        stopping=SuccessiveHalving(settings.proxy.epochs) if settings.early_stop and settings.proxy else None,
         fidelity=same if reuse and record.fidelity == same else None,
         inherited=record.inherited,
+        judged_by=_judged_by(settings),
     )
+    executor: Executor = LocalExecutor(workers)
+    if settings.data is None:
+        executor = InlineExecutor(store.batch, _TOGETHER)
     with study:
-        LocalExecutor(workers).run(study, _evaluator(settings, store.weights_folder(name), threads))
+        executor.run(study, evaluator)
     return result(store, name, settings.budget_ms)
 
 
@@ -166,7 +208,7 @@ class _Beginning:
 
     settings: SearchSettings
     basis: Mapping[str, str]
-    fidelity: str
+    fidelity: str | None
 
     def anew(self, store: Store, name: str) -> StudyRecord:
         return store.create_study(name, asdict(self.settings), self.fidelity, basis=self.basis)
@@ -192,7 +234,32 @@ class _Beginning:
 def result(store: Store, name: str, budget_ms: float) -> SearchResult:
     """What the recorded trials of a study say, within the budget."""
     front = store.front([name], max_latency_ms=budget_ms)
-    return SearchResult(name, store.study_summary(name), front[-1] if front else None, front)
+    best, top = front[-1] if front else None, _most_accurate(store, name, budget_ms)
+    return SearchResult(name, store.study_summary(name), best, front, top)
+
+
+def _most_accurate(store: Store, name: str, budget_ms: float) -> list[StoredTrial]:
+    """The `_TOP` best complete trials within the budget, of equal ones the faster first."""
+    fit = [t for t in store.trials(name, states=[TrialState.COMPLETE]) if (t.latency_ms or 0.0) <= budget_ms]
+    return sorted(fit, key=lambda t: (-(t.trial.accuracy or 0.0), t.latency_ms or 0.0))[:_TOP]
+
+
+def _strategy(settings: SearchSettings, problem: Problem, trials: int) -> Strategy:
+    """The strategy of that name; `ranking` needs both models as tables.
+
+    Raises:
+        NasError: an unknown name, or `ranking` with data to train on.
+        BudgetError: no network of the space meets the budget.
+    """
+    if settings.strategy != RANKING:
+        return make_strategy(settings.strategy, problem, seed=settings.seed, trials=trials)
+    if settings.data is not None:
+        raise NasError("the strategy ranking asks an accuracy model of many networks; expected no --data")
+    problem.require_reachable()
+    predictor = load_predictor(settings.space)
+    assert problem.costs is not None, "_costs makes them for this strategy"
+    oracle = Oracle(lambda many: predictor.predict(many).accuracy, problem.costs.latency_ms)
+    return Ranking(problem, oracle, seed=settings.seed, trials=trials)
 
 
 class _Milliseconds:
@@ -232,12 +299,12 @@ def _problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel
 
 def _costs(settings: SearchSettings, space: SearchSpace, latency: LatencyModel) -> Costs | None:
     """What every network of the space costs, for the strategy that looks at thousands for each proposal."""
-    if settings.strategy != "surrogate":
+    if settings.strategy not in ("surrogate", RANKING):
         return None
     if not isinstance(latency, OpSumModel):
         raise NasError(
-            f"strategy surrogate needs latencies of thousands of networks at a time; found {type(latency).__name__}, "
-            f"expected a model of nas.latency.targets.load_target"
+            f"strategy {settings.strategy} needs latencies of thousands of networks at a time; "
+            f"found {type(latency).__name__}, expected a model of nas.latency.targets.load_target"
         )
     latency_ms: BatchCost = (
         compile_space(space, latency).estimate
@@ -259,10 +326,10 @@ def front_costs(objectives: str, strategy: str) -> tuple[str, ...]:
             f"objectives {objectives!r}; expected accuracy, with one or more of {', '.join(FRONT_COSTS)} behind it: "
             f"accuracy,latency"
         )
-    if costs and strategy != "surrogate" and (strategy, costs) != ("nsga2", ["latency"]):
+    if costs and strategy != "surrogate" and (strategy not in ("nsga2", RANKING) or costs != ["latency"]):
         raise NasError(
-            f"strategy {strategy} does not search for a front of {objectives}; surrogate does, and nsga2 for "
-            f"accuracy,latency"
+            f"strategy {strategy} does not search for a front of {objectives}; surrogate does, and for "
+            f"accuracy,latency nsga2 and ranking"
         )
     return tuple(costs)
 
@@ -277,7 +344,7 @@ def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | N
         raise StudyError(f"{name!r} cannot name a study; expected letters, digits, '.', '_' and '-'")
     record = store.study(name)
     if record is not None:
-        require_unchanged(record, basis(settings.space, settings.latency_version))
+        require_unchanged(record, _basis(settings))
         _require_same(record, settings)
     return record
 
@@ -289,7 +356,7 @@ def _planned(record: StudyRecord | None, settings: SearchSettings) -> int:
 
 def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
     begun, wanted = dict(record.settings), asdict(settings)
-    for key in sorted((begun.keys() | wanted.keys()) - {"trials", "latency_version"}):
+    for key in sorted((begun.keys() | wanted.keys()) - {"trials", "latency_version", "accuracy_version"}):
         if begun.get(key) != wanted.get(key):
             raise StudyError(
                 f"study {record.name!r} was begun with {key}={begun.get(key)!r}, not {wanted.get(key)!r}; "
@@ -297,8 +364,53 @@ def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
             )
 
 
-def _evaluator(settings: SearchSettings, folder: Path, threads: int) -> ProxyEvaluator:
+def num_classes(data: str | None) -> int:
+    """Classes that the networks of a search tell apart; without data those of ImageNet."""
+    return 1000 if data is None else describe_data(data).num_classes
+
+
+def accuracy_version(space: str, data: str | None) -> str | None:
+    """The version of the space's accuracy model, if networks are judged by it.
+
+    Raises:
+        AccuracyError: the space has no model.
+        SpaceError: no such space.
+    """
+    if data is not None:
+        return None
+    load_space(space)
+    return load_accuracy_model(space).version
+
+
+def _basis(settings: SearchSettings) -> dict[str, str]:
+    """Versions of what decides which networks the search tries."""
+    model = {} if settings.accuracy_version is None else {"accuracy model": settings.accuracy_version}
+    return {**basis(settings.space, settings.latency_version), **model}
+
+
+def _fidelity(settings: SearchSettings) -> str | None:
+    """What other studies must have in common for their outcomes to be reused; a prediction is had again at once."""
+    if settings.data is None or settings.proxy is None:
+        return None
+    return fidelity(settings.data, settings.evaluator, asdict(settings.proxy), software_versions())
+
+
+def _judged_by(settings: SearchSettings) -> dict[str, str]:
+    """What every trial of the study says of its accuracy."""
+    model = {} if settings.accuracy_version is None else {"accuracy_model": settings.accuracy_version}
+    return {"evaluator": settings.evaluator, **model}
+
+
+def _evaluator(settings: SearchSettings, folder: Path, threads: int) -> Evaluator:
+    """The evaluator, when all that it needs is there: a download or a broken folder shows before work."""
+    if settings.data is None:
+        return PredictorEvaluator(load_predictor(settings.space))
+    from nas.evaluators.proxy import ProxyEvaluator  # noqa: PLC0415 - torch
+    from nas.training.loop import Recipe  # noqa: PLC0415
+
     proxy = settings.proxy
+    assert proxy is not None
+    load_data(settings.data, resolution=proxy.resolution)
     return ProxyEvaluator(
         data=settings.data,
         recipe=Recipe(epochs=proxy.epochs, resolution=proxy.resolution),

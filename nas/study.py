@@ -83,11 +83,13 @@ class Study:
         stopping: SuccessiveHalving | None = None,
         fidelity: str | None = None,
         inherited: int = 0,
+        judged_by: Mapping[str, str] | None = None,
     ) -> None:
         """Outcomes are reused from studies of the same `fidelity`, if one is given (`nas.store.records.StudyRecord`).
 
         The first `inherited` trials are those of the study that this one is a fork of: the strategy hears of them
-        before it is asked for the first time.
+        before it is asked for the first time. `judged_by` names the evaluator and what it depends on; it is recorded
+        with the versions of each trial.
         """
         self.name = name
         self._store, self._strategy, self._target = store, strategy, target
@@ -96,7 +98,7 @@ class Study:
         self._fidelity, self._inherited = fidelity, inherited
         self._owner = this_process()
         self._last_beat = time.monotonic()
-        self._versions = software_versions()
+        self._versions = {**software_versions(), **(judged_by or {})}
         self._asked = 0
         self._told = 0
         self._waiting: deque[Trial] = deque()

@@ -128,6 +128,36 @@ MISTAKES = {
         ("search", "--budget", "60ms", "--data", "digits", "--strategy", "luck"),
         "unknown strategy 'luck'; expected one of random",
     ),
+    "a space without an accuracy model": (
+        ("search", "--budget", "60ms", "--space", "mnasnet"),
+        "space mnasnet has no accuracy model (accuracy.json); expected --data to train its networks on",
+    ),
+    "unknown evaluator": (
+        ("search", "--budget", "60ms", "--evaluator", "oracle"),
+        "unknown evaluator 'oracle'; expected",
+    ),
+    "a predictor with data": (
+        ("search", "--budget", "60ms", "--evaluator", "predictor", "--data", "digits"),
+        "expected either --data or --evaluator predictor",
+    ),
+    "a proxy without data": (("search", "--budget", "60ms", "--evaluator", "proxy"), "expected --data cifar10, digits"),
+    "a proxy option without data": (("search", "--budget", "60ms", "--proxy-epochs", "2"), "expected --data, too"),
+    "a ranking of trained networks": (
+        ("search", "--budget", "60ms", "--data", "digits", "--strategy", "ranking"),
+        "expected no --data",
+    ),
+    "a budget that no predicted network meets": (
+        ("search", "--budget", "1ms"),
+        "no network of space mnasnet_imagenet meets 1 ms on pixel1",
+    ),
+    "fitting on an absent table": (
+        ("space", "fit-accuracy", "--space", "mnasnet", "--data", "absent.csv"),
+        "absent.csv: No such file or directory",
+    ),
+    "fitting over a model": (
+        ("space", "fit-accuracy", "--space", "mnasnet_imagenet", "--data", "absent.csv"),
+        "a model is there already; expected --overwrite",
+    ),
     "unknown reward": (("search", "--budget", "60ms", "--data", "digits", "--reward", "fame"), "unknown reward 'fame'"),
     "unknown data": (("search", "--budget", "60ms", "--data", "mnist"), "unknown data 'mnist'; expected cifar10"),
     "unreachable budget": (

@@ -199,7 +199,7 @@ class Model:
 def found_best(architecture):
     trial = Trial(0, Proposal(architecture), 0, TrialState.COMPLETE, Outcome({"accuracy": 0.5}), told=0)
     values = dict.fromkeys(StoredTrial.__dataclass_fields__)
-    return SearchResult("s", {}, StoredTrial(**{**values, "id": 7, "trial": trial}), [])
+    return SearchResult("s", {}, StoredTrial(**{**values, "id": 7, "trial": trial}), [], [])
 
 
 def test_the_best_network_is_measured_whole_beside_its_prediction():
@@ -217,4 +217,4 @@ def test_the_best_network_is_measured_whole_beside_its_prediction():
 
 
 def test_without_a_best_network_there_is_nothing_to_verify():
-    assert verify_best(SearchResult("s", {}, None, []), Model(Latency(1, 1, 1))) is None
+    assert verify_best(SearchResult("s", {}, None, [], []), Model(Latency(1, 1, 1))) is None

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ COMMANDS = {
     "space show NAME --json": "space show mobilenet_v1 --json",
     "space sample NAME --json": "space sample mobilenet_v1 --json",
 }
+TINY_SPACE = """
+name: tiny
+resolution: 32
+stages:
+  - {op: conv, channels: 8, stride: 2}
+  - {channels: [8, 16, 24, 32], depth: [1, 2, 3], kernel: [3, 5], expand: 3}
+head: {type: classic, channels: 32}
+"""
+CHOICES = list(product((1, 2, 3), (8, 16, 24, 32), (3, 5)))
 METRICS = {"accuracy": 0.5, "loss": 1.0, "train_loss": 1.0, "train_seconds": 1.0, "images_per_second": 1.0}
 
 
@@ -137,11 +147,29 @@ def test_the_json_of_a_measurement_and_its_validation_has_the_documented_form(tm
     assert_same_form(validated, EXAMPLES["latency validate --json"])
 
 
+def test_the_json_of_a_fitted_accuracy_model_has_the_documented_form(tmp_path):
+    space, table = tmp_path / "tiny.yaml", tmp_path / "trained.csv"
+    space.write_text(TINY_SPACE)
+    rows = [
+        f"{depth},{channels},{kernel},{60 + depth + channels / 8 + kernel / 9}" for depth, channels, kernel in CHOICES
+    ]
+    table.write_text("\n".join(["stages[1].depth,stages[1].channels,stages[1].kernel,accuracy", *rows, rows[0]]))
+    fitted = output(f"space fit-accuracy --space {space} --data {table} --json")
+    assert_same_form(fitted, EXAMPLES["space fit-accuracy --json"])
+
+
 def test_every_documented_command_is_tested():
+    fitting = {"space fit-accuracy --json"}
     measuring = {"latency measure --json", "latency validate --json", "latency fit --json"}
-    elsewhere = {"space check --json"}  # in test_check.py
-    searching = {"search --json", "search --verify --json"}
-    assert EXAMPLES.keys() == {*COMMANDS, *searching, "train ARCH --json", *measuring, *elsewhere}
+    assert EXAMPLES.keys() == {
+        *COMMANDS,
+        "search --json",
+        "search --verify --json",
+        "train ARCH --json",
+        *measuring,
+        *fitting,
+        "space check --json",  # in test_check.py
+    }
 
 
 def output(arguments: str):

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import onnxruntime as ort
@@ -13,10 +12,11 @@ import pytest
 
 from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, PoolBlock, SepConvBlock
 from nas.errors import LatencyError, MissingOpError
+from nas.latency.bench import Effort, open_bench
 from nas.latency.graph import network_graph, op_graph
 from nas.latency.host import FLOAT, HostSetup
-from nas.latency.measure import Effort, fill_host_table, measure_layers, open_bench, validate_host
-from nas.latency.table import as_deployed, read_table
+from nas.latency.measure import fill_host_table, measure_layers, validate_host
+from nas.latency.table import as_deployed, read_table, row_key
 from nas.latency.targets import list_targets, load_target
 from nas.layers import Layer, lower
 
@@ -37,7 +37,7 @@ def network(width: int) -> Architecture:
 
 
 NETWORKS = [network(8 * i) for i in range(1, 10)]
-EFFORT = Effort(op_passes=1, op_ms=0.1, network_passes=2, network_ms=0.1, networks=9, pruned=0, patience_s=0.1)
+EFFORT = Effort(op_passes=1, op_ms=0.1, network_passes=2, network_ms=0.1, networks=9, pruned=0)
 LAYERS = {layer for architecture in NETWORKS[:2] for layer in lower(architecture)}
 
 
@@ -74,7 +74,7 @@ def steps_of_a_fill(architectures=NETWORKS) -> list[tuple[int, int]]:
 def test_a_fill_measures_every_op_once_and_the_next_one_nothing(cache):
     wanted = {as_deployed(layer) for a in NETWORKS for layer in lower(a)}
     steps = steps_of_a_fill()
-    total = len(wanted) + len(NETWORKS)
+    total = len(wanted) + 2 * len(NETWORKS)
     assert steps == [(done, total) for done in range(1, total + 1)]
     assert read_table(FLOAT.folder / "table.csv").rows.keys() == wanted
     version = load_target("host").version
@@ -110,22 +110,34 @@ def test_a_killed_fill_goes_on_where_it_stopped(cache):
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False)
     assert killed.returncode == -9
-    table = FLOAT.folder / "table.csv"
-    kept = read_table(table).rows
+    journal, table = FLOAT.folder / "readings.csv", FLOAT.folder / "table.csv"
+    kept = [line.split(",") for line in journal.read_text().splitlines()[1:]]
     assert len(kept) == 5
-    with table.open("ab") as file:
-        file.write(b"conv,8,8,4")  # what a full disk or a lost power line leaves behind
-    steps_of_a_fill()
+    for file in (journal, table):
+        with file.open("ab") as torn:
+            torn.write(b"conv,8,8,4")  # what a full disk or a lost power line leaves behind
+    steps = steps_of_a_fill()
+    assert [done for done, _ in steps] == list(range(6, steps[-1][1] + 1))
     rows = read_table(table).rows
     assert rows.keys() == {as_deployed(layer) for a in NETWORKS for layer in lower(a)}
-    assert {layer: rows[layer] for layer in kept} == kept
+    assert journal.read_text().splitlines() == ["item,ms,sentinel_ms,others"]
+    ms = {row_key(layer): row.ms for layer, row in rows.items()}
+    alone = {name: float(found) for name, found, _, _ in kept if name in ms}  # one reading is all that an op gets
+    assert alone == {name: pytest.approx(ms[name]) for name in alone}
+
+
+def test_a_broken_journal_is_one_clear_line(cache):
+    FLOAT.folder.mkdir(parents=True)
+    (FLOAT.folder / "readings.csv").write_text("item,ms,sentinel_ms,others\nconv 8 8 4 1 1 none,0.1,x,0.00\n")
+    with pytest.raises(LatencyError, match=r"readings\.csv:2: 0\.1,x,0\.00; expected numbers"):
+        steps_of_a_fill()
 
 
 def test_new_networks_alone_bring_a_new_calibration(measured):
     first = load_target("host").version
     added = network(8).with_num_classes(7)
     steps = steps_of_a_fill([*NETWORKS, added])
-    assert len(steps) == 2  # its classifier, and itself
+    assert len(steps) == 3  # its classifier, and itself twice
     assert load_target("host").version != first
     assert added.id in list_targets()[-1].networks
 
@@ -148,6 +160,36 @@ def test_a_corrupt_cache_is_refused_with_file_and_line(measured):
         file.write("conv,eight,8,4,1,1,none,1,0\n")
     with pytest.raises(LatencyError, match=r"table\.csv:\d+: in_channels 'eight'; expected a whole number"):
         fill_host_table(LAYERS, architectures=NETWORKS, effort=EFFORT)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("table.csv", r"table\.csv:\d+: \d cells; expected 9"),
+        ("coefficients.csv", r"coefficients\.csv:\d+: \d cells; expected 3"),
+        ("device.yaml", r"device\.yaml"),
+    ],
+)
+def test_a_file_cut_short_is_one_clear_line(measured, name, error):
+    path = FLOAT.folder / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2].rstrip(b"\n") + b"\ncut")
+    with pytest.raises(LatencyError, match=error):
+        load_target("host").estimate(NETWORKS[0])
+
+
+def test_coefficients_cut_at_the_end_of_a_line_are_noticed(measured):
+    path = FLOAT.folder / "coefficients.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(LatencyError, match=r"no row 'network'; expected one at the end: the file was cut short"):
+        load_target("host")
+
+
+def test_a_table_cut_short_is_mended_by_measuring_what_it_lost(measured):
+    path = FLOAT.folder / "table.csv"
+    rows = read_table(path).rows
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert steps_of_a_fill()
+    assert read_table(path).rows.keys() == rows.keys()
 
 
 def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch):
@@ -175,11 +217,13 @@ def test_the_graph_of_a_network_ends_in_its_classes():
     assert logits.any()
 
 
-def test_rows_are_handed_over_with_their_spread():
-    ops = [Layer("conv", 16, 16, 28, 3), Layer("add", 16, 16, 28)]
-    readings = list(open_bench(patience_s=0.1).ops(ops, EFFORT, Random(0)))
-    assert {reading.item for reading in readings} == set(ops)
-    assert all(reading.ms >= 0 and reading.spread >= 0 for reading in readings)
+def test_a_reading_has_its_sentinel():
+    bench = open_bench(effort=EFFORT)
+    op, network_ = Layer("conv", 16, 16, 28, 3), bench.read(NETWORKS[0])
+    assert bench.read(op).ms > 0
+    assert network_.ms > 0
+    assert network_.sentinel_ms > 0
+    assert bench.call_ms > 0
 
 
 def test_a_width_between_measured_ones_is_interpolated_and_says_so(measured):
@@ -198,7 +242,7 @@ def test_a_validation_measures_what_the_table_was_not_fitted_on(measured):
     assert found.score.keys() == {"networks", "mape", "worst", "within_5", "within_10", "spearman", "kendall"}
     device = list_targets()[-1]
     assert device.error == found.score
-    assert device.interval == pytest.approx(max(map(abs, found.errors)), abs=1e-4)
+    assert device.interval == pytest.approx(max(map(abs, found.errors)) + found.report.doubt, abs=1e-4)
     assert not load_target("host").estimate(fresh[0]).interpolated
 
 

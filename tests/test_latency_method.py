@@ -1,5 +1,8 @@
 """The parts of the method by which this machine is measured: the watch, the corrections, the interpolation."""
 
+import subprocess
+import sys
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -7,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.architecture import MBConvBlock, SepConvBlock
+from nas.latency.calibration import with_base
 from nas.latency.corrected import CorrectedTable, interpolate, interpolation_errors
 from nas.latency.corrections import (
     Corrections,
@@ -20,74 +24,67 @@ from nas.latency.pruned import pruned
 from nas.latency.score import score
 from nas.latency.table import Row, as_deployed
 from nas.latency.validation import Validation, plot_validation
-from nas.latency.watch import Plan, Sentinel, watched
+from nas.latency.watch import Load, Reading, report, spread, spread_out, typical_ms
 from nas.layers import Layer, lower
 from nas.space import load_space
 
 SPACE = load_space("mobilenet_v3")
 
 
-class Machine:
-    """A clock that tells how long work takes, and is slower while another process works."""
-
-    def __init__(self, busy=lambda turn: False) -> None:
-        self.busy, self.turn, self.slept, self.seconds = busy, 0, 0.0, 0.0
-
-    def read_ms(self, ms: float = 1.0) -> float:
-        self.turn += 1
-        self.seconds += 0.01
-        return ms * (1.3 if self.busy(self.turn) else 1.0)
-
-    def sentinel(self, patience_s: float = 10.0) -> Sentinel:
-        def sleep(seconds: float) -> None:
-            self.slept += seconds
-            self.seconds += seconds
-
-        return Sentinel(self.read_ms, patience_s=patience_s, sleep=sleep, clock=lambda: self.seconds)
+def test_every_item_has_its_turns_and_they_are_spread_over_the_whole_run():
+    counts = {"often": 50, "seldom": 2, "once": 1, "done": 0}
+    turns = spread_out(counts, Random(0))
+    assert {item: turns.count(item) for item in counts} == counts
+    middle = len(turns) // 2
+    assert turns[: middle - 1].count("seldom") == 1
+    assert abs(turns[:middle].count("often") - 25) <= 2
+    assert turns != spread_out(counts, Random(1))
 
 
-def test_every_item_is_read_once_a_pass_in_an_order_that_interleaves_the_passes():
-    machine, read = Machine(), []
-
-    def read_ms(item: int) -> float:
-        read.append(item)
-        return float(item + len(read) / 100)
-
-    readings = list(watched(range(20), read_ms, machine.sentinel(), Plan(passes=3, step=4, group=10), Random(0)))
-    assert sorted(reading.item for reading in readings) == list(range(20))
-    assert read[:10] != sorted(read[:10])
-    assert set(read[:10]) == set(read[10:20]) == set(read[20:30])
-    assert all(reading.spread > 0 for reading in readings if reading.item)
+def read(ms: float, sentinel_ms: float = 0.5, others: float = 0.0) -> Reading:
+    return Reading(ms, sentinel_ms, others)
 
 
-def test_readings_beside_a_slow_sentinel_are_taken_again():
-    machine = Machine(busy=lambda turn: 10 <= turn <= 60)
-    sentinel = machine.sentinel()
-    readings = list(watched([5.0] * 12, machine.read_ms, sentinel, Plan(passes=1, step=3), Random(0)))
-    assert [reading.ms for reading in readings] == [5.0] * 12
-    assert sentinel.repeats > 0
-    assert machine.slept > 0
-    assert all(sentinel.quiet(reading.sentinel_ms) for reading in readings)
+@given(st.floats(0.01, 100), st.lists(st.floats(0, 0.5), min_size=6, max_size=6))
+def test_readings_beside_interference_do_not_count_as_long_as_a_third_is_undisturbed(ms, slower):
+    readings = [*(read(ms * (1.1 + s)) for s in slower), *[read(ms)] * 3]
+    assert typical_ms(readings) == pytest.approx(ms)
+    assert spread(readings) >= 0.09
 
 
-def test_a_machine_that_is_never_quiet_again_ends_the_patience_and_is_reported():
-    machine = Machine(busy=lambda turn: turn > 1)
-    sentinel = machine.sentinel(patience_s=1.0)
-    sentinel.now()
-    readings = list(watched([5.0] * 4, machine.read_ms, sentinel, Plan(passes=1, step=2), Random(0)))
-    assert len(readings) == 4
-    assert sentinel.repeats == 0
-    assert machine.slept == pytest.approx(1.0, abs=0.11)
-    assert not any(sentinel.quiet(reading.sentinel_ms) for reading in readings)
+def test_a_single_reading_counts():
+    assert (typical_ms([read(2.0)]), spread([read(2.0)]), spread([read(0.0)])) == (2.0, 0.0, 0.0)
 
 
-def test_a_machine_that_becomes_quiet_shows_that_it_was_not_before():
-    machine = Machine(busy=lambda turn: turn < 6)
-    sentinel = machine.sentinel()
-    readings = list(watched([5.0] * 6, machine.read_ms, sentinel, Plan(passes=1, step=1), Random(0)))
-    slow = [reading for reading in readings if not sentinel.quiet(reading.sentinel_ms)]
-    assert slow
-    assert all(reading.ms == 6.5 for reading in slow)
+def test_a_quiet_machine_is_reported_as_quiet():
+    found = report([read(1.0, 0.5 + i % 3 / 100) for i in range(50)])
+    assert (found.slow, found.others, found.quiet, found.doubt) == (0, 0, 1, 0)
+    assert found.note == "50 readings; sentinel 0.5000 ms, slow beside 0% of them; other processes took 0.00 cores"
+
+
+def test_a_lucky_moment_of_the_sentinel_does_not_make_the_rest_slow():
+    assert report([read(1.0, 0.3), *[read(1.0, 0.5)] * 49]).slow == 0
+
+
+def test_a_load_that_leaves_a_third_of_the_readings_alone_brings_no_doubt():
+    found = report([read(1.2, 0.6, others=1.0)] * 50 + [read(1.0, 0.5)] * 50)
+    assert (found.slow, found.others, found.doubt) == (0.5, 0.5, 0)
+
+
+def test_a_load_from_beginning_to_end_is_noticed_though_the_sentinel_never_saw_a_quiet_machine():
+    found = report([read(1.2, 0.6, others=0.97)] * 50)
+    assert found.doubt > 0.2
+    assert "the machine was hardly ever quiet: interval +25%" in found.note
+
+
+def test_the_load_is_what_other_processes_take():
+    code = "import time\nend = time.process_time() + 0.8\nwhile time.process_time() < end: pass"
+    load = Load()
+    with subprocess.Popen([sys.executable, "-c", code]) as other:
+        other.wait()
+    taken = load.now()
+    assert taken > 0
+    assert load.now() == taken  # until half a second has passed
 
 
 def synthetic(count: int) -> tuple[list[dict[str, float]], list[float]]:
@@ -106,7 +103,29 @@ def test_corrections_find_what_a_machine_does_and_no_op_costs_less_than_nothing(
     corrections = fit_corrections(features[:80], measured[:80])
     estimates = [predict(corrections, network) for network in features[80:]]
     assert score(estimates, measured[80:])["mape"] < 1
-    assert min(corrections.coefficients.values()) >= 0
+    assert min(value for name, value in corrections.coefficients.items() if name != "network") >= 0
+
+
+def test_a_machine_on_which_large_networks_cost_more_than_in_proportion_has_a_negative_constant():
+    features, measured = synthetic(120)
+    measured = [ms - 0.3 for ms in measured]  # its constant was 0.1
+    corrections = fit_corrections(features[:80], measured[:80])
+    assert corrections.base_ms == pytest.approx(-0.2, abs=0.05)
+    assert score([predict(corrections, network) for network in features[80:]], measured[80:])["mape"] < 1
+
+
+def test_a_negative_constant_makes_no_small_network_free():
+    assert [with_base(ops_ms, -0.5) for ops_ms in (0.0, 0.4, 1.0, 5.0)] == [0.0, 0.2, 0.5, 4.5]
+
+
+@pytest.mark.parametrize(
+    "op", [Layer("depthwise", 62, 62, 28, 3), Layer("conv", 62, 64, 28), Layer("conv", 64, 62, 28)]
+)
+def test_an_op_whose_width_leaves_the_blocked_layout_costs_what_it_does_alone(op):
+    corrections = fit_corrections(*synthetic(40))
+    assert corrections.op_ms(op, 0.7) == 0.7
+    aligned = replace(op, in_channels=64, out_channels=64)
+    assert corrections.op_ms(aligned, 0.7) != pytest.approx(0.7)
 
 
 def test_a_few_disturbed_networks_do_not_move_the_corrections_much():
@@ -174,7 +193,18 @@ def test_a_score_counts_shares_and_ranks():
     }  # fmt: skip
 
 
+def test_a_machine_that_has_become_slower_is_no_error_of_its_table_and_reported():
+    estimated = (1.0, 2.1, 3.0)
+    networks = [SPACE.decode(SPACE.sample(Random(seed))) for seed in range(3)]
+    found = Validation(networks, estimated, (1.1, 2.2, 3.3), 0.1, report([read(1.0)]))
+    assert found.errors == pytest.approx([-1 / 11, -1 / 22, -1 / 11])
+    assert found.score["mape"] == 1.67
+    assert "ran 10.0% slower than when the table was made" in found.note
+    assert "mean error with it 7.58%" in found.note
+    assert found.to_dict()["drift"] == 0.1
+
+
 def test_a_validation_draws_its_plot(tmp_path):
-    found = Validation((), (1.0, 2.1, 3.0), (1.0, 2.0, 3.3), disturbed=0, repeats=2)
+    found = Validation((), (1.0, 2.1, 3.0), (1.0, 2.0, 3.3), 0.0, report([read(1.0)]))
     plot_validation(found, tmp_path / "plot.svg")
     assert "measured, ms" in (tmp_path / "plot.svg").read_text()

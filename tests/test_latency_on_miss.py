@@ -7,8 +7,9 @@ import pytest
 
 from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, PoolBlock
 from nas.errors import LatencyError, MissingOpError
+from nas.latency.bench import FULL, QUICK
 from nas.latency.host import FLOAT
-from nas.latency.measure import QUICK, fill_host_table
+from nas.latency.measure import fill_host_table
 from nas.latency.model import OpSumModel
 from nas.latency.on_miss import MeasuringModel, load_model
 from nas.latency.table import TABLE, as_deployed, read_table
@@ -60,10 +61,11 @@ def test_an_op_that_was_not_measured_is_measured_once_and_estimated_without_doub
     assert count > 0
     assert not found.interpolated
     assert (found.high_ms - found.low_ms) / found.ms < (guess.high_ms - guess.low_ms) / guess.ms
-    assert steps == [(i, count) for i in range(1, count + 1)]
+    readings = count * FULL.op_passes
+    assert steps == [(i, readings) for i in range(1, readings + 1)]
     assert len(read_table(host).rows) == before + count
     assert model.estimate(FREE) == found == load_model("host", "interpolate").estimate(FREE)
-    assert len(steps) == count
+    assert len(steps) == readings
 
 
 def test_a_version_outlives_what_is_measured_on_a_miss(host):

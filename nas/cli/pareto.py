@@ -128,7 +128,7 @@ def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> l
     """The studies of those names, or all, if their accuracies, and without a target their latencies, mean the same.
 
     Raises:
-        NasError: they were searched on different data, or for different devices.
+        NasError: they were searched on different data, for different devices, or judged by different models.
     """
     records = store.studies()
     for name in names:
@@ -138,14 +138,19 @@ def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> l
     if target is not None and not names:
         chosen = [record for record in chosen if record.settings.get("target") == target] or chosen
     devices = {r.name: target or r.settings.get("target") for r in chosen}
-    kinds = {(r.settings.get("data"), devices[r.name], str(r.settings.get("proxy"))): r.name for r in chosen}
+    kinds = {(r.settings.get("data"), devices[r.name], str(_judgement(r))): r.name for r in chosen}
     if len(kinds) > 1:
-        what = "; ".join(f"{name}: {data} on {device}" for (data, device, _), name in kinds.items())
+        what = "; ".join(f"{name}: {data or 'predicted'} on {device}" for (data, device, _), name in kinds.items())
         raise NasError(
-            f"the studies cannot be compared ({what}; what differs is data, device or the short training); "
+            f"the studies cannot be compared ({what}; what differs is data, device or judgement); "
             f"name those of one kind: nas pareto STUDY ..."
         )
     return chosen
+
+
+def _judgement(record: StudyRecord) -> tuple[object, ...]:
+    """What an accuracy of the study depends on besides the data."""
+    return record.settings.get("proxy"), record.settings.get("accuracy_version")
 
 
 def _other_model(records: list[StudyRecord], target: str) -> "LatencyModel | None":

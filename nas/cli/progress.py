@@ -15,6 +15,7 @@ from nas.study import Entry, Listener
 from nas.trial import Metrics, TrialState
 
 _SHOWN = 12  # rows of the live table
+_SUMMARY_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class Board:
 
     def started(self, entry: Entry) -> None:
         """A trial runs."""
+        if len(self.lines) == self._resumed:
+            self._begun = time.monotonic()  # a strategy may think for seconds before its first proposal
         self.lines[entry.id] = _Line(entry.id, entry.latency_ms, entry.trial.state)
 
     def reported(self, entry: Entry, epoch: int, metrics: Metrics) -> None:
@@ -109,6 +112,19 @@ class _Plain(Board):
             print(f"trial:{line.id} {what}, {line.latency_ms:.1f} ms; {self.summary()}", file=sys.stderr, flush=True)
 
 
+class _Summary(Board):
+    """A line every few seconds."""
+
+    def __init__(self, trials: int, budget_ms: float) -> None:
+        super().__init__(trials, budget_ms)
+        self._shown = time.monotonic()
+
+    def tick(self) -> None:
+        if time.monotonic() - self._shown > _SUMMARY_SECONDS:
+            print(self.summary(), file=sys.stderr, flush=True)
+            self._shown = time.monotonic()
+
+
 class _Live(Board):
     """A table that is drawn again and again."""
 
@@ -140,11 +156,11 @@ class _Live(Board):
 
 
 @contextmanager
-def search_progress(trials: int, budget_ms: float) -> Iterator[Listener]:
-    """A listener that shows the search on stderr."""
+def search_progress(trials: int, budget_ms: float, *, each: bool = True) -> Iterator[Listener]:
+    """A listener that shows the search on stderr; without `each` not every trial, where they are many and quick."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        board = _Plain(trials, budget_ms)
+        board = _Plain(trials, budget_ms) if each else _Summary(trials, budget_ms)
         yield board
         return
     with Live(console=console, auto_refresh=False, transient=False) as live:

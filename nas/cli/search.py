@@ -6,26 +6,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli.options import DURATION, SHARE, json_option, store_option
-from nas.cli.records import front_table, trial_record
+from nas.cli.records import trial_record
 from nas.errors import LatencyError, NasError
 
-if TYPE_CHECKING:  # importing it means importing torch
+if TYPE_CHECKING:  # importing it means importing sqlalchemy
     from nas.latency.model import LatencyModel
-    from nas.search import SearchResult, SearchSettings
+    from nas.search import SearchResult
 
 
 @click.command()
 @click.option("--target", default="pixel", show_default=True, help="A device of `nas latency list`, or host.")
 @click.option("--budget", required=True, type=DURATION, help="Largest latency, with its unit: 60ms.")
-@click.option("--space", default="mobilenet_v3", show_default=True, help="A space of `nas space list`, or a YAML file.")
-@click.option("--data", default="cifar10", show_default=True, help="cifar10, digits or imagefolder:DIR.")
-@click.option("--evaluator", type=click.Choice(["proxy"]), default="proxy", show_default=True)
 @click.option(
-    "--strategy", default="surrogate", show_default=True, help="Or random, evolution, controller, tpe, nsga2."
+    "--space", help="Of `nas space list`, or a YAML file.  [default: mnasnet_imagenet; with --data mobilenet_v3]"
+)
+@click.option("--data", help="cifar10, digits or imagefolder:DIR.  [default: none; accuracies are predicted]")
+@click.option("--evaluator", help="predictor or proxy.  [default: predictor; with --data proxy]")
+@click.option(
+    "--strategy", help="Or evolution, random, controller, tpe, nsga2.  [default: ranking; with --data surrogate]"
 )
 @click.option("--objectives", default="accuracy", show_default=True, help="accuracy,latency[,params,memory]: a front.")
 @click.option("--reward", default="hard", show_default=True, help="soft, hard (MnasNet) or absolute (TuNAS).")
-@click.option("--trials", default=16, show_default=True, type=click.IntRange(min=1), help="Networks to train in all.")
+@click.option("--trials", type=click.IntRange(min=1), help="Networks to judge in all.  [default: 3000; with --data 16]")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core, trials/4 at most]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
@@ -44,13 +46,13 @@ if TYPE_CHECKING:  # importing it means importing torch
 def search(  # noqa: PLR0913, PLR0917 - the command's options
     target: str,
     budget: float,
-    space: str,
-    data: str,
-    evaluator: str,
-    strategy: str,
+    space: str | None,
+    data: str | None,
+    evaluator: str | None,
+    strategy: str | None,
     objectives: str,
     reward: str,
-    trials: int,
+    trials: int | None,
     seed: int,
     workers: int | None,
     threads: int,
@@ -69,21 +71,26 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
 ) -> None:
     """Find the most accurate network that meets a latency budget.
 
-    Every network is trained for a short time and judged on images held out from the training set. All trials are
-    recorded: the same command goes on where it stopped, and a larger --trials adds to what is there.
+    Without --data nothing is trained: an accuracy model that ships with the space predicts thousands of networks in a
+    minute. With --data every network is trained for a short time and judged on images held out from the training set.
+    All trials are recorded: the same command goes on where it stopped, and a larger --trials adds to what is there.
     """
-    from nas import search as main_job  # noqa: PLC0415 - torch is not needed for --help
+    from nas import search as main_job  # noqa: PLC0415 - sqlalchemy is not needed for --help
     from nas.cli import tables  # noqa: PLC0415
     from nas.cli.latency.common import ready_target  # noqa: PLC0415
     from nas.cli.progress import search_progress  # noqa: PLC0415
+    from nas.cli.search_result import print_result  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
-    from nas.training.data import describe_data  # noqa: PLC0415
 
+    if data is None and (proxy_resolution or proxy_epochs or proxy_images or early_stop):
+        raise NasError("--early-stop and options --proxy-... say how to train; expected --data, too")
+    evaluator = main_job.choose_evaluator(evaluator, data)
+    space, trials = space or main_job.DEFAULT_SPACE[evaluator], trials or main_job.DEFAULT_TRIALS[evaluator]
+    accuracy_version = main_job.accuracy_version(space, data)
     if verify:
         require_measurable(target)
-    classes = describe_data(data).num_classes
-    latency = ready_target(target, load_space(space).with_num_classes(classes))
+    latency = ready_target(target, load_space(space).with_num_classes(main_job.num_classes(data)))
     settings = main_job.SearchSettings(
         budget_ms=budget,
         target=latency.target,
@@ -91,7 +98,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         space=space,
         data=data,
         evaluator=evaluator,
-        strategy=strategy,
+        strategy=strategy or main_job.default_strategy(evaluator, space),
         objectives=objectives,
         reward=reward,
         seed=seed,
@@ -99,9 +106,10 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         explore_over_budget=explore_over_budget,
         early_stop=early_stop,
         confidence=confidence,
-        proxy=main_job.proxy_training(data, proxy_resolution, proxy_epochs, proxy_images),
+        proxy=main_job.proxy_training(data, proxy_resolution, proxy_epochs, proxy_images) if data else None,
+        accuracy_version=accuracy_version,
     )
-    with Store.open(store_url) as store, search_progress(trials, budget) as listener:
+    with Store.open(store_url) as store, search_progress(trials, budget, each=data is not None) as listener:
         try:
             found = main_job.search(
                 settings,
@@ -124,7 +132,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         record = result_record(found, _interpolated(found, latency))
         tables.print_json(record | ({"verified": verified} if verify else {}))
     else:
-        _print_result(found, settings, latency)
+        print_result(found, settings, latency)
         if verified:
             _print_verified(verified)
     if found.best is None:
@@ -144,6 +152,7 @@ def result_record(found: "SearchResult", interpolated: int | None) -> dict[str, 
         "best": trial_record(found.best) if found.best else None,
         "front": [trial_record(stored) for stored in found.front],
         "interpolated": interpolated,
+        "top": [trial_record(stored) for stored in found.top],
     }
 
 
@@ -197,27 +206,4 @@ def _print_verified(verified: dict[str, Any]) -> None:
     click.echo(
         f"\nverified on {verified['target']}: measured {verified['measured_ms']:.2f} ms, {inside} the predicted "
         f"{predicted}; error {verified['error']:+.1f} %"
-    )
-
-
-def _print_result(found: "SearchResult", settings: "SearchSettings", latency: "LatencyModel") -> None:
-    from nas.cli import tables  # noqa: PLC0415
-
-    click.echo(f"study {found.study}: {', '.join(f'{n} {state.value}' for state, n in found.counts.items() if n)}")
-    if (tried := sum(found.counts.values())) < settings.trials:
-        click.echo(f"the space has no more than these {tried} networks within the budget that the strategy could find")
-    if (best := found.best) is None:
-        return
-    expected = latency.estimate(best.trial.proposal.architecture)
-    sure = f", at most {expected.high_ms:.1f} ms with confidence {settings.confidence:g}" if settings.confidence else ""
-    if expected.interpolated:
-        sure += f"; {len(expected.interpolated)} of its ops interpolated"
-    click.echo(
-        f"best within {settings.budget_ms:g} ms: trial:{best.id}, {best.trial.accuracy:.2%} on held-out images after "
-        f"{settings.proxy.epochs} epochs, {best.latency_ms:.1f} ms on {best.target} (predicted{sure})\n"
-    )
-    tables.print_table(*front_table(found.front))
-    click.echo(
-        f"\nnext: nas show trial:{best.id}    nas train trial:{best.id} --data {settings.data}    "
-        f"nas pareto --plot front.png"
     )

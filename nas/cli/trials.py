@@ -6,7 +6,7 @@ import click
 
 from nas.cli.export_trials import export
 from nas.cli.options import json_option, store_option, stored_trial
-from nas.cli.records import COLUMNS, trial_record
+from nas.cli.records import COLUMNS, accuracy_text, trial_record
 from nas.store.records import StoredTrial
 
 
@@ -70,13 +70,12 @@ trials.add_command(export)
 
 
 def _row(stored: StoredTrial) -> list[object]:
-    accuracy = stored.trial.accuracy
     return [
         f"trial:{stored.id}",
         stored.study,
         stored.trial.number,
         stored.trial.state.value if stored.source is None else f"{stored.trial.state.value} as trial:{stored.source}",
-        None if accuracy is None else f"{accuracy:.2%}",
+        f"{accuracy_text(stored)}{' predicted' if stored.predicted else ''}",
         None if stored.latency_ms is None else f"{stored.latency_ms:.1f}",
         f"{stored.macs / 1e6:.0f}",
         f"{stored.params / 1e6:.2f}",

@@ -3,9 +3,7 @@
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Literal, final
 
 from nas.errors import NasError, StudyError
+from nas.executors.outcome import outcome_of
 from nas.trial import Evaluator, Metrics, Outcome, Report, Trial, TrialQueue
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads in an unknown state
@@ -182,14 +181,11 @@ def _work(pipe: Connection, evaluator: Evaluator) -> None:
 
 
 def _evaluate(evaluator: Evaluator, trial: Trial, report: Report) -> Ended | Stuck:
-    """The outcome, an exception included: a search outlives any trial, but not what the user has to mend."""
+    """The outcome, or what the user has to mend before the search can go on."""
     try:
-        return "ended", evaluator.evaluate(trial, report)
+        return "ended", outcome_of(evaluator, trial, report)
     except NasError as error:
         return "stuck", error
-    except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        return "ended", Outcome(error=f"{type(error).__name__}: {error}")
 
 
 def _end_with_parent() -> None:

@@ -9,6 +9,9 @@ from nas.errors import LatencyError
 COVERAGE = 0.9
 """Share of networks whose true latency lies within `low_ms` and `high_ms`."""
 
+LEAST_SHARE = 0.5
+"""Of the sum of a network's ops that its estimate keeps at least."""
+
 MIN_NETWORKS = 9
 """With fewer, even the largest error seen is no bound that holds so often."""
 
@@ -23,6 +26,15 @@ class Calibration:
     def __call__(self, sum_ms: float) -> float:
         """Milliseconds of a network whose ops add up to `sum_ms`."""
         return self.scale * sum_ms + self.offset_ms
+
+
+def with_base(ops_ms: float, base_ms: float) -> float:
+    """A network's milliseconds from those of its ops and the constant, which may be negative.
+
+    A negative one says that large networks cost more than in proportion to their ops (they do not stay in the caches).
+    It was learnt from networks of a space; of much smaller ones it takes no more than `LEAST_SHARE` leaves.
+    """
+    return max(ops_ms + base_ms, LEAST_SHARE * ops_ms)
 
 
 def calibrate(sums_ms: Sequence[float], measured_ms: Sequence[float]) -> Calibration:

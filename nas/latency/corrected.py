@@ -7,7 +7,9 @@ from functools import cached_property
 from math import log
 from pathlib import Path
 
+from nas.errors import LatencyError
 from nas.latency.corrections import Corrections
+from nas.latency.features import NETWORK
 from nas.latency.table import COEFFICIENTS, TABLE, Row, as_deployed, read_coefficients, read_table
 from nas.layers import Layer
 
@@ -57,9 +59,13 @@ def read_corrected(folder: Path) -> CorrectedTable:
     """The table of a folder with rows and coefficients.
 
     Raises:
-        LatencyError: a wrong header or row, with file, line and expectation.
+        LatencyError: a wrong header or row, with file, line and expectation; coefficients without the last one.
     """
     coefficients = read_coefficients(folder / COEFFICIENTS)
+    if NETWORK not in coefficients.ms_per_unit:  # absent ones count as at their start: a file cut short would be wrong
+        raise LatencyError(
+            f"{folder / COEFFICIENTS}: no row {NETWORK!r}; expected one at the end: the file was cut short"
+        )
     return CorrectedTable(read_table(folder / TABLE).rows, Corrections(coefficients.ms_per_unit))
 
 

@@ -1,4 +1,4 @@
-"""What ops cost inside a network, from what they cost alone: non-negative coefficients that whole networks teach."""
+"""What ops cost inside a network, from what they cost alone: coefficients that whole networks teach."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,15 @@ from math import log2, sqrt
 
 import numpy as np
 
+from nas.latency.calibration import with_base
 from nas.latency.features import NETWORK
 from nas.layers import Layer
 
 BLOCK = 16
 """Channels that the runtime pads to: widths of one multiple cost the same."""
+
+ALIGNED = 4
+"""Convolutions of other widths leave the runtime's blocked layout, where the features say nothing of their time."""
 
 MAPS = (7, 14, 28, 56, 112)
 """Map sizes with a coefficient of their own; other sizes take that of the nearest."""
@@ -21,6 +25,9 @@ STRENGTH = 1e-4
 ROBUST_ROUNDS = 4
 OUTLIER = 2.5
 """Networks whose error is beyond this many median errors count less: a disturbed measurement is no truth."""
+
+_LESS = "less"
+"""Of the fit alone: the network's constant where it is negative."""
 
 _FREE_ACTS = ("none", "relu", "relu6")  # clamped while the result is stored
 
@@ -41,7 +48,7 @@ class Corrections:
 
     @property
     def base_ms(self) -> float:
-        """What every network pays once."""
+        """What every network pays once; negative where large networks cost more than in proportion to their ops."""
         return self.coefficients.get(NETWORK, 0.0)
 
 
@@ -49,8 +56,13 @@ def op_features(layer: Layer, alone_ms: float) -> dict[str, float]:
     """The time of the op alone (`row_*`), and in millions what a runtime's time depends on: work, values, weights.
 
     A row says how the op's time differs from that of its kind, and contains copies between layouts and a call, which
-    no op pays inside a network. The others say what those of its kind cost there.
+    no op pays inside a network. The others say what those of its kind cost there. Of widths that are no multiple of
+    `ALIGNED` the row is all that is known: up to four times what the padded width takes, copies included.
     """
+    return {"row_unaligned": alone_ms} if _unaligned(layer) else _features(layer, alone_ms)
+
+
+def _features(layer: Layer, alone_ms: float) -> dict[str, float]:
     pixels, map_ = layer.out_size**2, min(MAPS, key=lambda size: abs(log2(size / layer.out_size)))
     inner, outer = _padded(layer.in_channels), _padded(layer.out_channels)
     ins, outs = inner * layer.size**2 / 1e6, outer * pixels / 1e6
@@ -87,14 +99,15 @@ def network_features(ops: Sequence[Op]) -> dict[str, float]:
 def fit_corrections(networks: Sequence[Mapping[str, float]], measured_ms: Sequence[float]) -> Corrections:
     """The coefficients with the least squares of relative errors, by the networks' features.
 
-    Non-negative, so that no op costs less than nothing; a ridge keeps those near their start that the networks do not
-    tell apart; outliers count less.
+    Those of ops are not negative, so that no op costs less than nothing; the network's constant may be. A ridge keeps
+    those near their start that the networks do not tell apart; outliers count less.
     """
     from scipy.optimize import nnls  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to import
 
-    names = sorted({name for features in networks for name in features})
+    names = [_LESS, *sorted({name for features in networks for name in features})]
     ms = np.array(measured_ms)
     matrix = np.array([[features.get(name, 0.0) for name in names] for features in networks]) / ms[:, None]
+    matrix[:, 0] = -1 / ms
     scale = np.sqrt((matrix**2).mean(0)) + 1e-12
     ridge = sqrt(STRENGTH * len(ms))
     start = ridge * scale * np.array([_start(name) for name in names])
@@ -106,12 +119,17 @@ def fit_corrections(networks: Sequence[Mapping[str, float]], measured_ms: Sequen
         errors = np.abs(matrix @ solution - 1)
         bound = OUTLIER * max(float(np.median(errors)), 1e-6)
         weights = np.sqrt(np.minimum(1, bound / np.maximum(errors, 1e-9)))
-    return Corrections(dict(zip(names, (float(f"{c:.6g}") for c in solution / scale), strict=True)))
+    found = dict(zip(names, map(float, solution / scale), strict=True))
+    found[NETWORK] = found.pop(NETWORK) - found.pop(_LESS)  # which puts it last
+    return Corrections({name: float(f"{coefficient:.6g}") for name, coefficient in found.items()})
 
 
 def predict(corrections: Corrections, features: Mapping[str, float]) -> float:
     """Milliseconds of a network by its features."""
-    return sum(corrections.coefficients.get(name, _start(name)) * value for name, value in features.items())
+    ops = (
+        corrections.coefficients.get(name, _start(name)) * value for name, value in features.items() if name != NETWORK
+    )
+    return with_base(sum(ops), corrections.base_ms)
 
 
 def cross_validated(networks: Sequence[Mapping[str, float]], measured_ms: Sequence[float], folds: int) -> list[float]:
@@ -123,6 +141,11 @@ def cross_validated(networks: Sequence[Mapping[str, float]], measured_ms: Sequen
         for index in range(fold, len(networks), folds):
             estimates[index] = predict(corrections, networks[index])
     return estimates
+
+
+def _unaligned(layer: Layer) -> bool:
+    inside = layer.kind == "depthwise" or (layer.kind == "conv" and layer.kernel == 1)
+    return inside and layer.out_size > 1 and (layer.in_channels % ALIGNED or layer.out_channels % ALIGNED) > 0
 
 
 def _start(name: str) -> float:

@@ -35,12 +35,16 @@ def read_cells(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict
         raise LatencyError(f"{path}: empty; expected the header {','.join(columns)}")
 
 
-def append(path: Path, line: str) -> None:
-    """One write and one sync per line: after a kill the line is there or not."""
+def append(path: Path, lines: str, *, sync: bool = True) -> None:
+    """One write: after a kill the lines are there, or torn at the end, which `repair` mends.
+
+    `sync` keeps them through a loss of power, too.
+    """
     try:
         with path.open("ab", buffering=0) as file:
-            file.write(line.encode())
-            os.fsync(file.fileno())
+            file.write(lines.encode())
+            if sync:
+                os.fsync(file.fileno())
     except OSError as error:
         raise LatencyError(f"{path}: {error.strerror}") from None
 

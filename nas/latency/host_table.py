@@ -2,10 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from nas.latency.csv_file import append, repair, replace_file
 from nas.latency.device import Device, read_device, write_device
 from nas.latency.dtype import provenance
 from nas.latency.host import FLOAT, HostSetup, cpu_model, governor, runtime_version
+from nas.latency.journal import Journal, read_journal
 from nas.latency.score import score
 from nas.latency.table import (
     COEFFICIENT_COLUMNS,
@@ -49,7 +51,7 @@ LOCK_SECONDS = 900.0
 
 
 class Measured(NamedTuple):
-    """Milliseconds of a network: the median of its sessions, and half their range relative to it."""
+    """Milliseconds of a network, and how far its readings lie apart, relative to them."""
 
     ms: float
     spread: float
@@ -64,24 +66,27 @@ class HostTable:
     rows: dict[Layer, Row] = field(default_factory=dict)
     networks: dict[Architecture, Measured] = field(default_factory=dict)
 
-    def add_row(self, row: Row) -> None:
-        """Keep an op; it is on disk when this returns.
+    @cached_property
+    def journal(self) -> Journal:
+        """Readings that are no rows yet."""
+        return read_journal(self.folder)
+
+    def missing(self, layers: Iterable[Layer]) -> list[Layer]:
+        """The ops of these layers, as deployed, that have no row yet."""
+        return sorted({as_deployed(layer) for layer in layers} - self.rows.keys(), key=str)
+
+    def add(self, rows: Iterable[Row], networks: Mapping[Architecture, Measured]) -> None:
+        """Keep ops and whole networks; they are on disk when this returns.
 
         Raises:
             LatencyError: the disk is full or not writable.
         """
-        append(self.folder / TABLE, format_row(row))
-        self.rows[row.layer] = row
-
-    def add_network(self, architecture: Architecture, ms: float, spread: float) -> None:
-        """Keep the measured milliseconds of a whole network, as `add_row` does.
-
-        Raises:
-            LatencyError: the disk is full or not writable.
-        """
-        measured = Measured(float(f"{ms:.6g}"), spread)
-        append(self.folder / NETWORKS, _network_line((architecture, measured)))
-        self.networks[architecture] = measured
+        added = {row.layer: row for row in rows}
+        append(self.folder / TABLE, "".join(map(format_row, added.values())))
+        self.rows.update(added)
+        rounded = {network: Measured(float(f"{ms:.6g}"), spread) for network, (ms, spread) in networks.items()}
+        append(self.folder / NETWORKS, "".join(map(_network_line, rounded.items())))
+        self.networks.update(rounded)
 
     def drop(self, layers: Iterable[Layer], networks: Iterable[Architecture]) -> None:
         """Forget ops and networks, so that they are measured again.
@@ -102,10 +107,10 @@ class HostTable:
         path = self.folder / DEVICE
         return path.is_file() and read_device(path).networks.keys() == {network.id for network in self.networks}
 
-    def calibrate(self, note: str) -> None:
+    def calibrate(self, note: str = "", doubt: float = 0.0) -> None:
         """Fit the corrections to all measured networks; write them, and `device.yaml` with the error that they leave.
 
-        `note` says how the measuring went.
+        `note` says how the measuring went, and `doubt` what the interval has to grow by for it.
 
         Raises:
             LatencyError: fewer than nine networks, or a disk that is full or not writable.
@@ -118,7 +123,8 @@ class HostTable:
         summary = score(estimates, measured)
         fit = summary | ({INTERPOLATION: round(doubts[int(len(doubts) * COVERAGE)], 4)} if doubts else {})
         errors = [estimate / ms - 1 for estimate, ms in zip(estimates, measured, strict=True)]
-        write_device(self._device(note, fit, summary, errors), self.folder / DEVICE)
+        device = self._device(note, fit, summary, errors)
+        write_device(replace(device, interval=round(device.interval + doubt, 4)), self.folder / DEVICE)
 
     def features(self, network: Architecture) -> dict[str, float]:
         """What the corrections know a network by."""
@@ -134,7 +140,7 @@ class HostTable:
         path = self.folder / DEVICE
         errors = validation.errors
         known = replace(read_device(path), error=validation.score, errors=tuple(errors))
-        write_device(replace(known, interval=round(half_width(errors), 4)), path)
+        write_device(replace(known, interval=round(half_width(errors) + validation.report.doubt, 4)), path)
 
     def _write_corrections(self, corrections: Corrections) -> None:
         lines = [f"{name},{value:.6g},fit to whole networks\n" for name, value in corrections.coefficients.items()]

@@ -1,18 +1,18 @@
 """Measure the widths at which this machine's latency falls, beside the sentinel as its table is."""
 
-import itertools
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
+from nas.latency.bench import open_bench
 from nas.latency.csv_file import append, repair
 from nas.latency.curves import SWEEPS, WIDTHS
 from nas.latency.host import HostSetup
 from nas.latency.host_table import open_host_table
-from nas.latency.measure import FULL, open_bench
 from nas.latency.steps import STEP_COLUMNS, STEPS, Point, WidthSteps, format_point, read_points, width_steps
-from nas.latency.watch import Plan, watched
+from nas.latency.watch import Reading, spread, spread_out, typical_ms
 
-_PLAN = Plan(passes=3, step=8)
+_PASSES = 3
 
 
 def measure_steps(setup: HostSetup, *, progress: Callable[[int, int], None] = lambda done, total: None) -> WidthSteps:
@@ -27,14 +27,12 @@ def measure_steps(setup: HostSetup, *, progress: Callable[[int, int], None] = la
         known = read_points(path)
         points = [(sweep, width) for sweep in SWEEPS for width in WIDTHS if (sweep, width) not in known]
         if points:
-            bench = open_bench(setup, FULL.patience_s)
-
-            def read_ms(point: Point) -> float:
+            bench, found = open_bench(setup), dict[Point, list[Reading]]((point, []) for point in points)
+            turns = spread_out(dict.fromkeys(points, _PASSES), Random(len(known)))
+            for done, point in enumerate(turns, start=1):
                 sweep, width = point
-                return bench.isolated_ms(sweep.layers(width), FULL.op_ms)
-
-            steps = itertools.count(1)
-            for reading in watched(points, read_ms, bench.sentinel, _PLAN, Random(len(known))):
-                append(path, format_point(reading.item, reading.ms, reading.spread))
-                progress(next(steps), len(points))
+                found[point].append(bench.reading(partial(bench.op_ms, sweep.layers(width))))
+                if len(found[point]) == _PASSES:
+                    append(path, format_point(point, typical_ms(found[point]), spread(found[point])))
+                progress(done, len(turns))
     return width_steps(setup.name)

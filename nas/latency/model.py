@@ -7,6 +7,7 @@ from typing import Protocol
 
 from nas.architecture import Architecture
 from nas.errors import MissingOpError
+from nas.latency.calibration import with_base
 from nas.latency.confidence import INTERPOLATION, device_at
 from nas.latency.device import Device
 from nas.latency.host import FLOAT, host_setup
@@ -100,12 +101,12 @@ class OpSumModel:
         return replace(self, device=device_at(self.device, coverage))
 
     def sum_ms(self, architecture: Architecture) -> float:
-        """Sum of the network's ops, before calibration.
+        """Sum of the network's ops and the constant, before calibration.
 
         Raises:
             MissingOpError: the table lacks an op of the network.
         """
-        return self.costs.base_ms + self.ops_ms(lower(architecture))
+        return with_base(self.ops_ms(lower(architecture)), self.costs.base_ms)
 
     def ops_ms(self, layers: Iterable[Layer]) -> float:
         """Sum of these ops alone, before calibration.

@@ -16,9 +16,9 @@ from nas.errors import LatencyError
 from nas.latency.calibration import require_networks
 from nas.latency.device import read_device, write_device
 from nas.latency.dtype import Dtype, provenance
-from nas.latency.graph import EMPTY, network_graph, op_graph
+from nas.latency.graph import EMPTY, Repeating, network_graph, op_graph
 from nas.latency.host import HostSetup
-from nas.latency.host_table import HostTable, open_table
+from nas.latency.host_table import HostTable, Measured, open_table
 from nas.latency.model import OpSumModel
 from nas.latency.ssh import SENTINEL, LinkError
 from nas.latency.table import COEFFICIENTS, DEVICE, Row, as_deployed
@@ -41,14 +41,6 @@ _SENTINEL = Layer("conv", 64, 64, 28, 3, act="relu")
 _CALL = "call"
 _FACTS = ("device", "runtime_version", "core")
 _LONGEST_PAUSE_S = 16.0
-
-
-class _Repeating(np.random.Generator):
-    """The same 4,096 values again and again: weights that pack well on their way, and take the time that others do."""
-
-    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
-        """Like the generator's own, without its variety."""
-        return np.resize(np.random.default_rng(0).normal(loc, scale, 4096), size)
 
 
 class Link(Protocol):
@@ -127,9 +119,9 @@ class _Fill:
                 continue
             self.beside_ms[name] = beside_ms
             if name in self.ops:
-                self.table.add_row(Row(self.ops[name], max(ms - call_ms, 0.0), spread))
+                self.table.add([Row(self.ops[name], max(ms - call_ms, 0.0), spread)], {})
             else:
-                self.table.add_network(self.networks[name], ms, spread)
+                self.table.add([], {self.networks[name]: Measured(ms, spread)})
             self.progress(total - len(self.missing), total)
 
     def _disturbed(self, beside_ms: float) -> bool:
@@ -163,7 +155,7 @@ class _Fill:
 
     def _models(self, missing: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """The sentinel and the op of one value, whose time is that of a call, come first in each connection."""
-        rng = _Repeating(np.random.PCG64(0))
+        rng = Repeating(np.random.PCG64(0))
         yield SENTINEL, op_graph(_SENTINEL, rng, self.dtype)
         yield _CALL, op_graph(EMPTY, rng, self.dtype)
         for name in missing:

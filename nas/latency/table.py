@@ -26,7 +26,7 @@ COEFFICIENT_COLUMNS = ("feature", "ms_per_million", "evidence")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured op: the median of its runs, and their interquartile range relative to it."""
+    """One measured op: its milliseconds, and how far its readings lie apart, relative to them."""
 
     layer: Layer
     ms: float
@@ -103,15 +103,19 @@ def read_coefficients(path: Path) -> Coefficients:
     for line, cells in read_cells(path, COEFFICIENT_COLUMNS):
         if cells["feature"] in found:
             raise LatencyError(f"{path}:{line}: {cells['feature']} is listed twice; expected one row per feature")
-        found[cells["feature"]] = _number(f"{path}:{line}", "ms_per_million", cells["ms_per_million"])
+        least = -1e6 if cells["feature"] == NETWORK else 0.0  # the constant alone may be negative
+        found[cells["feature"]] = _number(f"{path}:{line}", "ms_per_million", cells["ms_per_million"], least)
     return Coefficients(found)
 
 
 def format_row(row: Row) -> str:
     """The line of a row in `table.csv`."""
-    layer = row.layer
-    counts = ",".join(str(getattr(layer, name)) for name in _COUNTS)
-    return f"{layer.kind},{counts},{layer.act},{row.ms:.6g},{row.spread:.4f}\n"
+    return f"{row_key(row.layer, ',')},{row.ms:.6g},{row.spread:.4f}\n"
+
+
+def row_key(layer: Layer, separator: str = " ") -> str:
+    """All that tells the rows of ops as deployed apart."""
+    return separator.join((layer.kind, *(str(getattr(layer, name)) for name in _COUNTS), layer.act))
 
 
 def _row(place: str, cells: Mapping[str, str]) -> Row:
@@ -128,11 +132,11 @@ def _row(place: str, cells: Mapping[str, str]) -> Row:
     return Row(layer, _number(place, "ms", cells["ms"]), _number(place, "spread", cells["spread"]))
 
 
-def _number(place: str, name: str, text: str) -> float:
+def _number(place: str, name: str, text: str, least: float = 0.0) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise LatencyError(f"{place}: {name} {text!r}; expected a number of at least 0")
+    if not least <= value < math.inf:
+        raise LatencyError(f"{place}: {name} {text!r}; expected a number of at least {least:g}")
     return value

@@ -1,111 +1,128 @@
-"""Readings in a random order, repeats interleaved, beside a sentinel that shows interference."""
+"""Readings far apart in time, and what else the machine did meanwhile."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from operator import itemgetter
+from pathlib import Path
 from random import Random
-from statistics import median
-from typing import Generic, TypeVar
+from statistics import fmean, median, quantiles
+from typing import TypeVar
 
-R = TypeVar("R")
 T = TypeVar("T")
 
-TOLERANCE = 0.06
-"""How much slower than its best the sentinel may run. A busy neighbour core costs 20 to 30 %, chance 2 %."""
+QUIET = 0.2
+"""Cores that other processes may take while a reading counts as taken on a quiet machine."""
 
-RETRIES = 3
-"""How often readings are taken again before they are kept as disturbed."""
+SLOW = 0.06
+"""How much slower than in its fastest tenth the sentinel may be before it counts as slow."""
 
-_PAUSE_S = 0.1
+KEPT = 3
+"""One reading of so many counts: the fastest ones."""
+
+BUSY_DOUBT = 0.25
+"""Relative error to allow for where a table was read on a busy machine alone: what a busy neighbour core was seen to
+cost, see docs/latency.md."""
+
+_WINDOW_S = 0.5
+_STAT = Path("/proc/stat")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading(Generic[T]):
-    """The median of an item's passes, half their range relative to it, and the slowest sentinel beside them."""
+class Reading:
+    """One session: its milliseconds, the sentinel's just before, and the cores that other processes took then."""
 
-    item: T
     ms: float
-    spread: float
     sentinel_ms: float
+    others: float
+
+
+def spread_out(counts: Mapping[T, int], rng: Random) -> list[T]:
+    """Each item as often as its count says, in random order, its turns spread evenly over the whole list."""
+    places = [((turn + rng.random()) / count, item) for item, count in counts.items() for turn in range(count)]
+    return [item for _, item in sorted(places, key=itemgetter(0))]
+
+
+def typical_ms(readings: Sequence[Reading]) -> float:
+    """The mean of the fastest third: interference only adds, and hits some moments more than others."""
+    fastest = sorted(reading.ms for reading in readings)[: max(1, round(len(readings) / KEPT))]
+    return fmean(fastest)
+
+
+def spread(readings: Sequence[Reading]) -> float:
+    """How far the median reading lies above the typical one, relative to it."""
+    typical = typical_ms(readings)
+    return median(reading.ms for reading in readings) / typical - 1 if typical else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the readings say about the machine while they were taken.
+
+    `slow` is the share that stood beside a slow sentinel, `others` the mean number of cores that other processes took,
+    `quiet` the share of readings at whose time they took fewer than `QUIET`.
+    """
+
+    readings: int
+    sentinel_ms: float
+    slow: float
+    others: float
+    quiet: float
+
+    @property
+    def busy(self) -> bool:
+        """Whether even the readings that count were taken beside other work."""
+        return self.quiet < 1 / KEPT
+
+    @property
+    def doubt(self) -> float:
+        """What the interval of a table made of these readings grows by."""
+        return BUSY_DOUBT if self.busy else 0.0
+
+    @property
+    def note(self) -> str:
+        """The report in one line."""
+        found = (
+            f"{self.readings} readings; sentinel {self.sentinel_ms:.4f} ms, slow beside {self.slow:.0%} of them;"
+            f" other processes took {self.others:.2f} cores"
+        )
+        return found + (f"; the machine was hardly ever quiet: interval +{self.doubt:.0%}" if self.busy else "")
+
+
+def report(readings: Iterable[Reading]) -> Report:
+    """The report on one reading or more."""
+    all_ = list(readings)
+    sentinels = [reading.sentinel_ms for reading in all_]
+    best = quantiles(sentinels, n=10)[0] if len(all_) > 1 else sentinels[0]
+    return Report(
+        readings=len(all_),
+        sentinel_ms=best,
+        slow=sum(ms > best * (1 + SLOW) for ms in sentinels) / len(all_),
+        others=fmean(reading.others for reading in all_),
+        quiet=sum(reading.others < QUIET for reading in all_) / len(all_),
+    )
 
 
 @dataclass
-class Sentinel:
-    """The same short work, timed again and again: when it slows down, so does what is measured beside it."""
+class Load:
+    """The cores that other processes take, over the last half second or more; 0 where the system does not tell."""
 
-    read_ms: Callable[[], float]
-    patience_s: float  # left
-    sleep: Callable[[float], None] = time.sleep
-    clock: Callable[[], float] = time.monotonic
-    best_ms: float = field(default=inf, init=False)
-    repeats: int = field(default=0, init=False)  # readings that were thrown away
+    _since: tuple[float, float] = field(default_factory=lambda: (time.monotonic(), _others_s()), init=False)
+    _cores: float = field(default=0.0, init=False)
 
     def now(self) -> float:
-        """The sentinel's milliseconds now; the least of all are what it takes undisturbed."""
-        ms = self.read_ms()
-        self.best_ms = min(self.best_ms, ms)
-        return ms
-
-    def quiet(self, ms: float) -> bool:
-        """Whether the machine ran about as fast then as it was ever seen to."""
-        return ms <= self.best_ms * (1 + TOLERANCE)
-
-    def spend(self, work: Callable[[], R]) -> R:
-        """Do work that patience pays for."""
-        start = self.clock()
-        result = work()
-        self.patience_s -= self.clock() - start
-        return result
-
-    def wait(self) -> float:
-        """The sentinel's milliseconds as soon as the machine is quiet, or when the patience is at its end."""
-        while not self.quiet(ms := self.now()) and self.patience_s > 0:
-            self.spend(lambda: self.sleep(_PAUSE_S))
-        return ms
+        """The latest figure."""
+        now, (then, used) = time.monotonic(), self._since
+        if now - then >= _WINDOW_S:
+            others = _others_s()
+            self._cores, self._since = max(others - used, 0.0) / (now - then), (now, others)
+        return self._cores
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Each item is read `passes` times; groups are interleaved as a whole, and the sentinel is read every `step`."""
-
-    passes: int
-    step: int
-    group: int = 48
-
-
-def watched(
-    items: Sequence[T], read_ms: Callable[[T], float], sentinel: Sentinel, plan: Plan, rng: Random
-) -> Iterator[Reading[T]]:
-    """All items in a random order, each as soon as its group is read."""
-    order = rng.sample(items, len(items))
-    for start in range(0, len(order), plan.group):
-        group = order[start : start + plan.group]
-        turns = [index for _ in range(plan.passes) for index in rng.sample(range(len(group)), len(group))]
-        found: list[list[float]] = [[] for _ in group]
-        slowest = [0.0] * len(group)
-        for first in range(0, len(turns), plan.step):
-            step = turns[first : first + plan.step]
-            times, sentinel_ms = _undisturbed([group[index] for index in step], read_ms, sentinel)
-            for index, ms in zip(step, times, strict=True):
-                found[index].append(ms)
-                slowest[index] = max(slowest[index], sentinel_ms)
-        for index, item in enumerate(group):
-            ms = median(found[index])
-            spread = (max(found[index]) - min(found[index])) / 2 / ms if ms else 0.0
-            yield Reading(item, ms, spread, slowest[index])
-
-
-def _undisturbed(items: Sequence[T], read_ms: Callable[[T], float], sentinel: Sentinel) -> tuple[list[float], float]:
-    """The times of the items, and the sentinel's before or after them, whichever is slower."""
-    before = sentinel.wait()
-    times = [read_ms(item) for item in items]
-    slower = max(before, sentinel.now())
-    for _ in range(RETRIES):
-        if sentinel.quiet(slower) or sentinel.patience_s <= 0:
-            break
-        sentinel.repeats += len(items)
-        before = sentinel.wait()
-        times = sentinel.spend(lambda: [read_ms(item) for item in items])
-        slower = max(before, sentinel.now())
-    return times, slower
+def _others_s() -> float:
+    """CPU seconds of all processes but this one, up to a constant."""
+    try:
+        user, nice, system, _, _, irq, softirq = map(int, _STAT.read_text(encoding="ascii").split()[1:8])
+    except (OSError, ValueError):  # not Linux
+        return 0.0
+    return (user + nice + system + irq + softirq) / 100 - time.process_time()

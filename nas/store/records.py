@@ -82,3 +82,13 @@ class StoredTrial:
     id: int  # unique over all studies of the database
     latency_version: str | None = None  # of the latency model
     source: int | None = None  # id of the trial, perhaps of another study, whose outcome was reused
+
+    @property
+    def evaluator(self) -> str:
+        """What judged the network; databases from before there were several say nothing, and mean the proxy."""
+        return self.versions.get("evaluator", "proxy")
+
+    @property
+    def predicted(self) -> bool:
+        """Whether the accuracy is a prediction: nothing was trained."""
+        return self.evaluator == "predictor"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import NasError, StudyError
+from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
 from nas.layers import lower, total_macs
 from nas.reward import make_reward
@@ -17,7 +18,8 @@ from nas.strategies.registry import make_strategy
 from nas.trial import Trial, TrialState
 from tests.executor_helpers import Dying, Failing, Instant, Stuck, formula
 
-EXECUTORS = {"one local worker": LocalExecutor(1), "three local workers": LocalExecutor(3)}
+WITH_WORKERS = {"one local worker": LocalExecutor(1), "three local workers": LocalExecutor(3)}
+EXECUTORS = {**WITH_WORKERS, "inline": InlineExecutor(), "inline, three together": InlineExecutor(group=3)}
 ROOT = Path(__file__).parents[2]
 
 
@@ -56,6 +58,11 @@ def executor(request):
     return EXECUTORS[request.param]
 
 
+@pytest.fixture(params=WITH_WORKERS)
+def with_workers(request):
+    return WITH_WORKERS[request.param]
+
+
 def test_every_trial_is_evaluated_once_and_every_epoch_reported(executor):
     queue = Queue(7)
     executor.run(queue, Instant())
@@ -89,18 +96,18 @@ def test_a_trial_stops_when_its_report_is_answered_with_stop(executor):
     }
 
 
-def test_the_trial_of_a_killed_worker_is_told_as_lost_and_can_be_done_again(executor, tmp_path):
+def test_the_trial_of_a_killed_worker_is_told_as_lost_and_can_be_done_again(with_workers, tmp_path):
     queue = Queue(4)
-    executor.run(queue, Dying(tmp_path, number=2, times=2))
+    with_workers.run(queue, Dying(tmp_path, number=2, times=2))
     assert sorted(queue.outcomes) == [0, 1, 2, 3]
     assert [number for number, _ in queue.losses] == [2, 2]
     assert all("killed by SIGKILL" in reason for _, reason in queue.losses)
 
 
-def test_workers_that_only_die_end_the_search(executor, tmp_path):
+def test_workers_that_only_die_end_the_search(with_workers, tmp_path):
     queue = Queue(1)
     with pytest.raises(StudyError, match="workers in a row died"):
-        executor.run(queue, Dying(tmp_path, number=0, times=10**6))
+        with_workers.run(queue, Dying(tmp_path, number=0, times=10**6))
 
 
 ORPHANS = """

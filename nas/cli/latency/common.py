@@ -17,7 +17,7 @@ from nas.layers import Layer
 from nas.space import SearchSpace
 
 if TYPE_CHECKING:  # importing it means importing onnxruntime
-    from nas.latency.measure import Effort
+    from nas.latency.bench import Effort
 
 space_option = click.option(
     "--space", default="mobilenet_v3", show_default=True, help="The space that the networks are of."
@@ -81,7 +81,8 @@ def measured_host(
     space: SearchSpace, setup: HostSetup, others: frozenset[Layer] = frozenset(), *, quick: bool
 ) -> OpSumModel:
     """The table of this machine with all ops of the space, and `others`."""
-    from nas.latency.measure import FULL, QUICK, fill_host_table  # noqa: PLC0415 - onnxruntime
+    from nas.latency.bench import FULL, QUICK  # noqa: PLC0415 - onnxruntime
+    from nas.latency.measure import fill_host_table  # noqa: PLC0415 - onnxruntime
 
     effort = QUICK if quick else FULL
     networks, layers = networks_to_fit(space, effort), space.layers() | others

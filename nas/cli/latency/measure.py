@@ -93,7 +93,7 @@ def measure(  # noqa: PLR0913, PLR0917 - the command's options
 def _measured_board(  # noqa: PLR0913
     link: "Link", target: str, dtype: Dtype, space: SearchSpace, others: frozenset[Layer], *, quick: bool
 ) -> "OpSumModel":
-    from nas.latency.measure import FULL, QUICK  # noqa: PLC0415 - onnxruntime
+    from nas.latency.bench import FULL, QUICK  # noqa: PLC0415 - onnxruntime
     from nas.latency.remote import measure_board  # noqa: PLC0415 - onnx
 
     folder = new_target(target, replace=True)  # a table that exists is added to

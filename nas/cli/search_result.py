@@ -1,0 +1,54 @@
+"""What `nas search` prints at its end, for people."""
+
+import click
+
+from nas.accuracy.model import COVERAGE, load_accuracy_model
+from nas.cli import tables
+from nas.cli.records import front_table
+from nas.latency.model import LatencyModel
+from nas.search import SearchResult, SearchSettings
+from nas.store.records import StoredTrial
+
+
+def print_result(found: SearchResult, settings: SearchSettings, latency: LatencyModel) -> None:
+    """The best network, the front, and the commands to go on with."""
+    click.echo(f"study {found.study}: {', '.join(f'{n} {state.value}' for state, n in found.counts.items() if n)}")
+    if (tried := sum(found.counts.values())) < settings.trials:
+        click.echo(f"the space has no more than these {tried} networks within the budget that the strategy could find")
+    if (best := found.best) is None:
+        return
+    expected = latency.estimate(best.trial.proposal.architecture)
+    sure = f", at most {expected.high_ms:.1f} ms with confidence {settings.confidence:g}" if settings.confidence else ""
+    if expected.interpolated:
+        sure += f"; {len(expected.interpolated)} of its ops interpolated"
+    click.echo(
+        f"best within {settings.budget_ms:g} ms: trial:{best.id}, {_judgement(best, settings)}, "
+        f"{best.latency_ms:.1f} ms on {best.target} (predicted{sure})\n"
+    )
+    if best.predicted:
+        _print_predicted(found, settings)
+    else:
+        tables.print_table(*front_table(found.front))
+    data = settings.data or "imagefolder:DIR"
+    train = f"nas train trial:{best.id} --data {data}"
+    plot = f"nas pareto {found.study} --plot front.png"
+    click.echo(f"\nnext: {train}    nas show trial:{best.id}    {plot}")
+
+
+def _judgement(best: StoredTrial, settings: SearchSettings) -> str:
+    if settings.proxy is None:
+        return f"predicted accuracy {best.trial.accuracy:.2%}"
+    return f"{best.trial.accuracy:.2%} on held-out images after {settings.proxy.epochs} epochs"
+
+
+def _print_predicted(found: SearchResult, settings: SearchSettings) -> None:
+    """The most accurate networks with their intervals, and what the figures are."""
+    model = load_accuracy_model(settings.space)
+    click.echo(f"the ten most accurate (the front has {len(found.front)} networks):\n")
+    tables.print_table(*front_table(found.top))
+    click.echo(
+        f"\nNo network was trained. Accuracies are predictions of {model.predicts}, fitted on {model.networks} trained "
+        f"networks of the space; +- is the interval in which {100 * COVERAGE:.0f} % of networks lie."
+    )
+    for source in sorted({effect.source.partition(":")[0] for effect in model.effects}):
+        click.echo(f"Choices that none of them had count with a published effect ({source}), and widen the interval.")
