@@ -169,6 +169,7 @@ def test_every_documented_command_is_tested():
         *measuring,
         *fitting,
         "space check --json",  # in test_check.py
+        "search --evaluator supernet --json",  # in test_supernet_search.py
     }
 
 

@@ -12,11 +12,9 @@ from nas.cli.options import json_option
 if TYPE_CHECKING:  # importing them means importing torch
     from nas.check import Check
     from nas.search import ProxyTraining
-    from nas.training.supernet_job import SupernetJob
     from nas.trial import Evaluator
 
 FOLDER = Path("runs/check")
-_VAL_IMAGES = 2000  # as many as a search judges on
 
 
 @click.command()
@@ -60,7 +58,6 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.space import load_space  # noqa: PLC0415
     from nas.training.data import describe_data, load_data  # noqa: PLC0415
     from nas.training.full import full_recipe  # noqa: PLC0415
-    from nas.training.supernet_job import supernet_job  # noqa: PLC0415
 
     info = describe_data(data)
     found_space = load_space(space).with_num_classes(info.num_classes)
@@ -71,11 +68,8 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     truth_key = _digest(data, pixels, epochs, images)
     truth = FullEvaluator(data, full_recipe(epochs, pixels), FOLDER / f"trained-{truth_key}", images)
     try:
-        if evaluator == "supernet":
-            job = supernet_job(space, data, resolution=pixels, epochs=proxy_epochs, train_images=proxy_images)
-            judge = _supernet(job, workers)
-        else:
-            judge = _proxy(data, proxy_training(data, pixels, proxy_epochs, proxy_images))
+        training = proxy_training(data, pixels, proxy_epochs, proxy_images, evaluator)
+        judge = _supernet(space, data, training, workers) if evaluator == "supernet" else _proxy(data, training)
         judged_in = FOLDER / f"{evaluator}-{_digest(repr(judge))}"
         found = compare(drawn, judge, truth, judged_in, workers, _say)
     except KeyboardInterrupt:
@@ -88,13 +82,17 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     _print(evaluator, data, epochs, found)
 
 
-def _supernet(job: "SupernetJob", threads: int) -> "Evaluator":
-    """The supernet, trained; as many images judge as in the short training of a search."""
+def _supernet(space: str, data: str, training: "ProxyTraining", threads: int) -> "Evaluator":
+    """The supernet of a search, trained."""
     from nas.cli.supernet_progress import SupernetProgress  # noqa: PLC0415
     from nas.evaluators.supernet import SupernetEvaluator  # noqa: PLC0415 - torch
+    from nas.training.supernet_job import supernet_job  # noqa: PLC0415
 
+    job = supernet_job(
+        space, data, resolution=training.resolution, epochs=training.epochs, train_images=training.train_images
+    )
     job.ready(SupernetProgress(), threads=threads)
-    return SupernetEvaluator(job, _VAL_IMAGES)
+    return SupernetEvaluator(job, training.val_images)
 
 
 def _proxy(data: str, training: "ProxyTraining") -> "Evaluator":

@@ -100,22 +100,11 @@ class SupernetJob:
             torch.set_num_threads(before)
 
 
-_USUAL = {"cifar10": (64, 6, 10_000), "digits": (32, 10, None), "imagefolder": (128, 6, 10_000)}
-"""Pixels, epochs and images that suit the data."""
-
-
 def supernet_job(
-    space: str, data: str, *, resolution: int | None = None, epochs: int | None = None, train_images: int | None = None
+    space: str, data: str, *, resolution: int, epochs: int, train_images: int | None = None
 ) -> SupernetJob:
-    """The supernet that suits the data, with what is given here in its place.
-
-    Raises:
-        DataError: an unknown data set.
-    """
-    describe_data(data)
-    pixels, rounds, images = _USUAL[data.partition(":")[0]]
-    recipe = Recipe(epochs or rounds, resolution or pixels, batch_size=64, lr=0.2)
-    return SupernetJob(space, data, SupernetRecipe(recipe), train_images or images)
+    """A supernet trained by the recipe of this package, for so many epochs, on images of so many pixels."""
+    return SupernetJob(space, data, SupernetRecipe(Recipe(epochs, resolution, batch_size=64, lr=0.2)), train_images)
 
 
 def _run(job: tuple[SupernetJob, Watch], peers: Peers) -> None:
