@@ -5,12 +5,14 @@ Parts, each of which can be killed and goes on where it stopped; what is known i
 - throughput: a step of the supernet against a plain loop that trains the same networks one by one, and its profile
 - kendall: order of random networks by the supernet, and by the proxy, against training from scratch
 - cost: seconds to judge 300 candidates, the supernet's training included, against the proxy
+- winners: winners of a supernet search and of a proxy search of equal time, trained alone, for three seeds
 
 The defaults are the figures of docs/accuracy.md (many hours on two cores); `--pilot` is the same, small.
 """
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -26,11 +28,13 @@ from safetensors import safe_open
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
+from nas.architecture import Architecture
 from nas.check import Check, check, check_record, random_networks
 from nas.cli.supernet_progress import SupernetProgress
 from nas.evaluators.full import FullEvaluator
 from nas.evaluators.proxy import ProxyEvaluator
 from nas.evaluators.supernet import SupernetEvaluator
+from nas.executors.kept import evaluate_all
 from nas.network.supernet import extract
 from nas.space import load_space
 from nas.training.batches import train_batch
@@ -39,7 +43,9 @@ from nas.training.loop import Recipe, make_optimizer
 from nas.training.supernet import Family, Sandwich
 from nas.training.supernet_job import SupernetJob, supernet_job
 
+ROOT = Path(__file__).parents[1]
 FOLDER = Path("runs/supernet")
+MAIN = "from nas.cli.main import main; main()"
 CANDIDATES = 300
 VAL_IMAGES = 2000
 
@@ -54,6 +60,7 @@ class Sizes:
     epochs: int  # of the supernet
     proxy_epochs: int
     full_epochs: int
+    seeds: int
     steps: int  # of the throughput
 
     def job(self) -> SupernetJob:
@@ -68,8 +75,8 @@ class Sizes:
         return FOLDER / f"{self.images}-{self.resolution}-{self.epochs}-{self.proxy_epochs}-{self.full_epochs}"
 
 
-FULL = Sizes(networks=16, images=10_000, resolution=64, epochs=6, proxy_epochs=3, full_epochs=20, steps=10)
-PILOT = Sizes(networks=4, images=1000, resolution=32, epochs=2, proxy_epochs=1, full_epochs=2, steps=3)
+FULL = Sizes(networks=16, images=10_000, resolution=64, epochs=6, proxy_epochs=3, full_epochs=20, seeds=3, steps=10)
+PILOT = Sizes(networks=4, images=1000, resolution=32, epochs=2, proxy_epochs=1, full_epochs=2, seeds=1, steps=3)
 
 
 def throughput(sizes: Sizes, workers: int) -> dict[str, Any]:
@@ -186,10 +193,49 @@ def supernet_seconds(sizes: Sizes) -> float:
         return float(json.loads(file.metadata()["metrics"])["train_seconds"])
 
 
+def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
+    """Test accuracy of the winners of both searches, trained alone, for each seed."""
+    costs = cost(sizes, workers)
+    trials = max(1, round(CANDIDATES * costs["ratio"]))  # of the proxy, in the time of the supernet
+    rows = []
+    for seed in range(sizes.seeds):
+        found = {
+            name: search(sizes, name, seed, count, workers)
+            for name, count in (("supernet", CANDIDATES), ("proxy", trials))
+        }
+        trained = evaluate_all(list(found.values()), truth(sizes), truth(sizes).folder, workers, say)
+        rows.append({"seed": seed, **{n: m["test_accuracy"] for n, m in zip(found, trained, strict=True)}})
+    return {"proxy_trials": trials, "seeds": rows}
+
+
+def search(sizes: Sizes, evaluator: str, seed: int, trials: int, workers: int) -> Architecture:
+    """The best network of a search, which goes on where it stopped."""
+    epochs = {"supernet": sizes.epochs, "proxy": sizes.proxy_epochs}[evaluator]
+    arguments = [
+        "search", "--target", "pixel", "--budget", "60ms", "--data", "cifar10", "--space", "mobilenet_v3",
+        "--evaluator", evaluator, "--trials", str(trials), "--seed", str(seed), "--workers", str(workers),
+        "--proxy-images", str(sizes.images), "--proxy-resolution", str(sizes.resolution), "--proxy-epochs", str(epochs),
+        "--finalists", "0", "--store", f"sqlite:///{sizes.folder}/trials.db", "--json",
+    ]  # fmt: skip
+    best = json.loads(nas(*arguments))["best"]["trial"]
+    shown = json.loads(
+        nas("trials", "show", f"trial:{best}", "--store", f"sqlite:///{sizes.folder}/trials.db", "--json")
+    )
+    return Architecture.from_dict(shown["network"])
+
+
+def nas(*arguments: str) -> str:
+    """Stdout of a command."""
+    return subprocess.run(
+        [sys.executable, "-c", MAIN, *arguments], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
 PARTS: dict[str, Callable[[Sizes, int], dict[str, Any]]] = {
     "throughput": throughput,
     "kendall": order,
     "cost": cost,
+    "winners": winners,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nas.architecture import Architecture
 from nas.errors import NasError
+from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
 from nas.trial import Evaluator, Metrics, Outcome, Proposal, Trial, TrialState
 
@@ -21,11 +22,14 @@ def evaluate_all(
 ) -> list[Metrics]:
     """The metrics of each network, with its wall `seconds`; those that `folder` has are not made again.
 
+    One worker is this process; more are processes of their own.
+
     Raises:
         NasError: a network could not be evaluated, a file cannot be written.
     """
     queue = _Queue(networks, folder, say)
-    LocalExecutor(workers).run(queue, evaluator)
+    executor = LocalExecutor(workers) if workers > 1 else InlineExecutor()
+    executor.run(queue, evaluator)
     return [queue.results[network.id] for network in networks]
 
 
