@@ -7,7 +7,7 @@ Parts, each of which can be killed and goes on where it stopped; what is known i
 - cost: seconds to judge 300 candidates, the supernet's training included, against the proxy
 - winners: winners of a supernet search and of a proxy search of equal time, trained alone, for three seeds
 
-The defaults are the figures of docs/accuracy.md (many hours on two cores); `--pilot` is the same, small.
+The defaults are for the figures of docs/supernet.md (many hours on two cores); `--pilot` is the same, small.
 """
 
 import argparse
