@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from nas.architecture import Block
 from nas.batch import compile_space
 from nas.errors import NasError
+from nas.latency.calibration import LEAST_SHARE
 from nas.latency.model import OpSumModel
 from nas.latency.targets import load_target
 from nas.layers import Layer, lower_block
@@ -81,7 +82,8 @@ def compare(space_name: str, target: str, count: int, loop_count: int) -> dict[s
     base = model.costs.base_ms
 
     def look_up(each: list[Key]) -> float:
-        return scale * (base + sum(costs[key] for key in each)) + offset
+        ops_ms = sum(costs[key] for key in each)
+        return scale * max(ops_ms + base, LEAST_SHARE * ops_ms) + offset
 
     ways: dict[str, tuple[Callable[[], object], int]] = {
         "tables": (lambda: compiled.estimate(genotypes), count),

@@ -2,17 +2,15 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from nas import forking
 from nas.accuracy.model import load_accuracy_model
 from nas.accuracy.predictor import load_predictor
-from nas.architecture import Architecture
 from nas.batch import compile_macs, compile_memory, compile_params, compile_space, compile_upper
+from nas.begun import Milliseconds, require_name
 from nas.errors import NasError, StudyError
 from nas.evaluators.predictor import PredictorEvaluator
 from nas.executors.inline import InlineExecutor
@@ -34,8 +32,6 @@ from nas.trial import Evaluator, Executor, Metrics, Strategy, TrialState
 FRONT_COSTS = ("latency", "params", "memory")
 Watch = Callable[[int, int, Metrics], None]
 """As in `nas.training.supernet`, which means importing torch."""
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +188,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     name, old = fork_names(store, name, rests_on) if fork else (name, name)
     record = _begun(store, name, settings)
     space = load_space(settings.space).with_num_classes(num_classes(settings.data))
-    target = Target(latency.target, latency.version, _Milliseconds(latency))
+    target = Target(latency.target, latency.version, Milliseconds(latency))
     problem = _problem(settings, space, latency)
     strategy = _strategy(settings, problem, _planned(record, settings))
     same = _fidelity(settings)
@@ -284,28 +280,15 @@ def _strategy(settings: SearchSettings, problem: Problem, trials: int) -> Strate
     return Ranking(problem, oracle, seed=settings.seed, trials=trials)
 
 
-class _Milliseconds:
-    """The latency of a network as a number, estimated once for each: `ms`, or the upper end of its interval."""
-
-    def __init__(self, model: LatencyModel, end: Literal["ms", "high_ms"] = "ms") -> None:
-        self._model, self._end = model, end
-        self._known: dict[Architecture, float] = {}
-
-    def __call__(self, architecture: Architecture) -> float:
-        if architecture not in self._known:
-            self._known[architecture] = float(getattr(self._model.estimate(architecture), self._end))
-        return self._known[architecture]
-
-
 def _problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel) -> Problem:
     """What the strategy searches; with a confidence, all it knows of latency is the upper end of the interval."""
-    latency_ms, target = _Milliseconds(latency), latency.target
+    latency_ms, target = Milliseconds(latency), latency.target
     if settings.confidence is not None:
         if settings.explore_over_budget:
             raise NasError(
                 "a confidence accepts no network over the budget, --explore-over-budget trains them; give one"
             )
-        latency_ms = _Milliseconds(latency.with_coverage(settings.confidence), "high_ms")
+        latency_ms = Milliseconds(latency.with_coverage(settings.confidence), "high_ms")
         target = f"{target} with confidence {settings.confidence:g}"
     return Problem(
         space=space,
@@ -362,8 +345,7 @@ def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | N
     Raises:
         StudyError: it was begun with other settings or another latency table, or its name is no name of a folder.
     """
-    if not _NAME.fullmatch(name):
-        raise StudyError(f"{name!r} cannot name a study; expected letters, digits, '.', '_' and '-'")
+    require_name(name)
     record = store.study(name)
     if record is not None:
         require_unchanged(record, _basis(settings))

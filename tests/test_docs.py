@@ -161,16 +161,10 @@ def test_the_json_of_a_fitted_accuracy_model_has_the_documented_form(tmp_path):
 def test_every_documented_command_is_tested():
     fitting = {"space fit-accuracy --json"}
     measuring = {"latency measure --json", "latency validate --json", "latency fit --json"}
-    assert EXAMPLES.keys() == {
-        *COMMANDS,
-        "search --json",
-        "search --verify --json",
-        "train ARCH --json",
-        *measuring,
-        *fitting,
-        "space check --json",  # in test_check.py
-        "search --evaluator supernet --json",  # in test_supernet_search.py
-    }
+    adapting = {"adapt --json", "export ARCH --json"}  # tests/test_adapt.py
+    elsewhere = {"space check --json", "search --evaluator supernet --json"}  # test_check.py, test_supernet_search.py
+    training = {"search --json", "search --verify --json", "train ARCH --json"}
+    assert EXAMPLES.keys() == {*COMMANDS, *training, *adapting, *measuring, *fitting, *elsewhere}
 
 
 def output(arguments: str):

@@ -11,9 +11,11 @@ from nas.errors import NasError
 # name: (module, attribute, one line of help); kept here so that `nas --help` imports none of them
 _COMMANDS = {
     "search": ("nas.cli.search", "search", "Find the most accurate network within a latency budget."),
+    "adapt": ("nas.cli.adapt", "adapt", "Trim a network's widths to a latency budget (NetAdapt)."),
     "pareto": ("nas.cli.pareto", "pareto", "Show the Pareto front of the recorded trials."),
     "trials": ("nas.cli.trials", "trials", "List, show or export the recorded trials."),
     "train": ("nas.cli.train", "train", "Train one network longer and measure it on the test set."),
+    "export": ("nas.cli.export", "export", "Write a trained network as ONNX, int8 ONNX, weights or for timm."),
     "show": ("nas.cli.show", "show", "Show a network: blocks, MAdds, params, memory, latency."),
     "space": ("nas.cli.space", "space", "List, show or sample search spaces."),
     "latency": ("nas.cli.latency", "latency", "List devices; estimate or measure latency."),

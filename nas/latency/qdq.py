@@ -32,7 +32,7 @@ _LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 class Graph:
     """Nodes in the order in which they run, weights and the shapes of inputs by name; `values` is the inputs' type."""
 
-    inputs: Mapping[str, list[int]]
+    inputs: Mapping[str, Sequence[int | str]]
     nodes: list[onnx.NodeProto]
     weights: Mapping[str, np.ndarray]
     output: str

@@ -13,7 +13,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nas.errors import NasError
+from nas.architecture import Architecture
+from nas.errors import ArchitectureError, NasError
+from nas.network.build import Network, build
 from nas.trial import Metrics
 
 _MODEL: Final = "model."
@@ -35,7 +37,7 @@ def save_weights(path: Path, network: nn.Module, about: Mapping[str, str]) -> No
     Raises:
         NasError: the file cannot be written; a former one stays as it was.
     """
-    _write(path, network.state_dict(), about)
+    save_tensors(path, network.state_dict(), about)
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
@@ -48,6 +50,31 @@ def load_weights(path: Path, network: nn.Module) -> None:
     _fill(path, network, tensors)
 
 
+def read_network(path: Path) -> tuple[Architecture, Network]:
+    """The network that `save_weights` wrote, built from the architecture in the file's header.
+
+    Raises:
+        NasError: no such file, not safetensors, or a header without architecture.
+    """
+    tensors, about = _read(path)
+    try:
+        architecture = Architecture.from_json(about["architecture"])
+    except (KeyError, ArchitectureError):
+        raise NasError(f"{path}: its header names no architecture; expected a file that nas wrote") from None
+    network = build(architecture)
+    _fill(path, network, tensors)
+    return architecture, network
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file by name.
+
+    Raises:
+        NasError: no such file, or not safetensors.
+    """
+    return _read(path)[0]
+
+
 def save_checkpoint(path: Path, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
     """Write all that `load_checkpoint` needs to go on as if there had been no pause.
 
@@ -58,7 +85,7 @@ def save_checkpoint(path: Path, network: nn.Module, optimizer: Optimizer, progre
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"{_OPTIMIZER}{index}.{key}": value for key, value in values.items() if value is not None}
     about = {"epoch": progress.epoch, "metrics": dict(progress.metrics), "settings": progress.settings}
-    _write(path, tensors, {"progress": json.dumps(about)})
+    save_tensors(path, tensors, {"progress": json.dumps(about)})
 
 
 def load_checkpoint(path: Path, network: nn.Module, optimizer: Optimizer, settings: str) -> Progress:
@@ -84,8 +111,22 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: Optimizer, settin
     return progress
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    """Write tensors under these names, with `about` in the file's header.
+
+    Raises:
+        NasError: the file cannot be written; a former one stays as it was.
+    """
     data = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(about))
+    write_bytes(path, data, what="weights")
+
+
+def write_bytes(path: Path, data: bytes, what: str = "file") -> None:
+    """Write a file in one step.
+
+    Raises:
+        NasError: it cannot be written; a former one stays as it was.
+    """
     scratch = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +137,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) 
         scratch.replace(path)
     except OSError as error:
         raise NasError(
-            f"{path}: weights not saved: {error.strerror}; mend that and run the same command again"
+            f"{path}: {what} not saved: {error.strerror}; mend that and run the same command again"
         ) from None
     finally:
         with suppress(OSError):

@@ -4,17 +4,22 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from nas.architecture import Architecture, ConvBlock, PoolBlock, SepConvBlock
+from nas.evaluators.adapt import AdaptEvaluator
 from nas.evaluators.proxy import ProxyEvaluator
 from nas.training.loop import Recipe
 from nas.trial import Proposal, Trial, TrialState
 
 ROOT = Path(__file__).parents[2]
+SCRATCH = TemporaryDirectory()
+RECIPE = Recipe(epochs=3, resolution=8, batch_size=32)
 EVALUATORS = {
-    "proxy": ProxyEvaluator("digits", Recipe(epochs=3, resolution=8, batch_size=32), train_images=200, val_images=100),
+    "adapt": AdaptEvaluator("digits", Path(SCRATCH.name), None, RECIPE, Recipe(9, 8), images=200, val_images=100),
+    "proxy": ProxyEvaluator("digits", RECIPE, train_images=200, val_images=100),
 }
 NETWORK = Architecture(224, (ConvBlock(8, 3, 1, "hswish"), SepConvBlock(16, 3, 2, "relu"), PoolBlock()), num_classes=10)
 TIMINGS = {"train_seconds", "images_per_second"}

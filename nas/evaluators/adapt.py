@@ -1,0 +1,145 @@
+"""`AdaptEvaluator`: a pruned network with the weights of its parent, trained a little and measured."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas.architecture import Architecture
+from nas.errors import NasError
+from nas.evaluators.proxy import trial_weights
+from nas.network.build import Network, build
+from nas.network.importance import Scores, score_filters
+from nas.network.inherit import inherit
+from nas.training.batches import train_batches
+from nas.training.checkpoint import read_network, save_weights
+from nas.training.data import Data, load_data
+from nas.training.distill import distillation
+from nas.training.full import checkpoint_path, require_classes
+from nas.training.loop import Recipe, measure, train
+from nas.trial import Metrics, Outcome, Report, Trial
+
+_TAYLOR_BATCHES = 8  # of 32 training images each
+_TAYLOR_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptEvaluator:
+    """Fills `nas.trial.Evaluator` for the trials of `nas.strategies.netadapt.NetAdapt`.
+
+    The first trial is the seed, with the weights of the file `seed` or, if None, fresh ones. A trial with a parent
+    begins with its weights, in `folder`; one without any is trained from scratch. Proposals are trained by `short`,
+    each epoch on `images` of the training set drawn by the trial's seed; the seed, and what asks for as many epochs as
+    `long`, on all images by `long`. Without epochs a proposal is measured as it is, and no weights are written.
+    """
+
+    data: str
+    folder: Path
+    seed: Path | None
+    short: Recipe
+    long: Recipe
+    images: int | None = None  # None: all
+    val_images: int | None = None
+    importance: str = "l2"
+    distill: bool = False
+    scratch_lr: float = 0.1  # in place of the long recipe's where the weights are fresh
+    threads: int = 1
+
+    def evaluate(self, trial: Trial, report: Report) -> Outcome:
+        """Inherit, train, measure on held-out images; the last training has `test_accuracy` and `test_loss` as well.
+
+        Raises:
+            NasError: data or weights that cannot be had, weights that cannot be written.
+        """
+        torch.set_num_threads(self.threads)
+        data = load_data(self.data, resolution=self.short.resolution).limited(val_images=self.val_images)
+        require_classes(trial.proposal.architecture, data)
+        network = self._network(trial, data)
+        epochs = self.short.epochs if trial.proposal.epochs is None else trial.proposal.epochs
+        if not epochs and trial.number:
+            return Outcome(measure(network, data, data.val, self.short.resolution))
+        path = trial_weights(self.folder, trial.number)
+        outcome = (
+            self._train(trial, network, data, epochs, report) if epochs else Outcome(self._measured(network, data))
+        )
+        if outcome.error is None:
+            save_weights(path, network, {"architecture": trial.proposal.architecture.to_json(), "data": self.data})
+            checkpoint_path(path).unlink(missing_ok=True)
+        return outcome
+
+    def _network(self, trial: Trial, data: Data) -> Network:
+        """The trial's network before any training of its own."""
+        architecture, parent = trial.proposal.architecture, trial.proposal.parent
+        if parent is not None:
+            path = trial_weights(self.folder, parent)
+            found = _parent(path, _age(path), self.importance, self)
+            return inherit(found.network, found.architecture, architecture, found.scores)
+        if trial.number == 0 and self.seed is not None:
+            return read_network(self.seed)[1]
+        return build(architecture, seed=trial.seed)
+
+    def _train(self, trial: Trial, network: Network, data: Data, epochs: int, report: Report) -> Outcome:
+        last = trial.number > 0 and epochs == self.long.epochs
+        if trial.number and not last:
+            recipe = replace(self.short, epochs=epochs, seed=trial.seed)
+            return train(network, _drawn(data, self.images, trial.seed), recipe, report)
+        fresh = trial.proposal.parent is None and (last or self.seed is None)
+        recipe = replace(self.long, epochs=epochs, seed=trial.seed, lr=self.scratch_lr if fresh else self.long.lr)
+        teacher = read_network(trial_weights(self.folder, 0))[1] if self.distill and last else None
+        loss = distillation(teacher, recipe) if teacher is not None else None
+        checkpoint = checkpoint_path(trial_weights(self.folder, trial.number))
+        outcome = train(network, data, recipe, report, checkpoint, loss=loss)
+        return (
+            outcome if outcome.error else replace(outcome, metrics={**outcome.metrics, **self._tested(network, data)})
+        )
+
+    def _measured(self, network: Network, data: Data) -> Metrics:
+        return {**measure(network, data, data.val, self.short.resolution), **self._tested(network, data)}
+
+    def _tested(self, network: Network, data: Data) -> Metrics:
+        tested = measure(network, data, data.test, self.long.resolution)
+        return {f"test_{name}": value for name, value in tested.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """A network whose children are judged, and what its filters are worth."""
+
+    architecture: Architecture
+    network: Network
+    scores: Scores
+
+
+def _age(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as error:
+        raise NasError(f"{path}: the weights to inherit: {error.strerror}") from None
+
+
+@lru_cache(maxsize=2)
+def _parent(path: Path, age: int, importance: str, evaluator: AdaptEvaluator) -> _Parent:
+    """All proposals of an iteration share it, and its scores."""
+    architecture, network = read_network(path)
+    batches = _taylor_batches(evaluator) if importance == "taylor" else ()
+    return _Parent(architecture, network, score_filters(network, architecture, importance, batches))
+
+
+def _taylor_batches(evaluator: AdaptEvaluator) -> Iterator[tuple[Tensor, Tensor]]:
+    resolution = evaluator.short.resolution
+    data = load_data(evaluator.data, resolution=resolution)
+    batches = train_batches(data, _TAYLOR_BATCH, resolution, np.random.default_rng(0))
+    return islice(batches, _TAYLOR_BATCHES)
+
+
+def _drawn(data: Data, images: int | None, seed: int) -> Data:
+    """The data with so many training images, others for every trial."""
+    if images is None or images >= len(data.train):
+        return data
+    places = np.random.default_rng(seed).permutation(len(data.train))[:images]
+    return replace(data, train=data.train.subset(places))

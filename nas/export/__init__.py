@@ -1,0 +1,1 @@
+"""Networks with their weights as files that other programs run."""

@@ -1,0 +1,84 @@
+"""Exported files in ONNX Runtime: what they compute, how right they are, how long they take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import thread_time_ns
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import nn
+
+from nas.errors import NasError
+from nas.training.batches import eval_batches
+from nas.training.data import Data, ImageSet
+
+TOLERANCE = 1e-4
+"""Largest difference between a logit of the exported network and torch's."""
+
+_RUNS = 40
+_WARM_UP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A file on images with labels: share that is right; and milliseconds of CPU for one image, lower quartile."""
+
+    accuracy: float
+    ms: float
+
+
+def session(path: Path) -> ort.InferenceSession:
+    """One thread on the CPU.
+
+    Raises:
+        NasError: the runtime does not take the file.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors alone
+    try:
+        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own exceptions have no common base
+        raise NasError(f"{path}: ONNX Runtime does not run it: {' '.join(str(error).split())}") from None
+
+
+def largest_difference(path: Path, network: nn.Module, data: Data, resolution: int, images: int = 64) -> float:
+    """Of any logit of held-out images between the file and torch.
+
+    Raises:
+        NasError: it is larger than `TOLERANCE`.
+    """
+    run = session(path)
+    network.eval()
+    largest = 0.0
+    for x, _ in eval_batches(data, data.val.subset(np.arange(min(images, len(data.val)))), resolution):
+        with torch.inference_mode():
+            expected = network(x).numpy()
+        largest = max(largest, float(np.abs(run.run(None, {"images": _plain(x)})[0] - expected).max()))
+    if not largest <= TOLERANCE:
+        raise NasError(f"{path}: differs from torch by {largest:.2g}; expected at most {TOLERANCE:g}")
+    return largest
+
+
+def judge(paths: Sequence[Path], data: Data, images: ImageSet, resolution: int) -> list[Judged]:
+    """Accuracy and latency of files on the same images; their runs take turns, so that all see the same machine."""
+    sessions = [session(path) for path in paths]
+    right = [0] * len(paths)
+    for x, labels in eval_batches(data, images, resolution):
+        for index, run in enumerate(sessions):
+            right[index] += int((run.run(None, {"images": _plain(x)})[0].argmax(1) == labels.numpy()).sum())
+    one = _plain(x[:1])
+    times: list[list[float]] = [[] for _ in paths]
+    for turn in range(_WARM_UP + _RUNS):
+        for index, run in enumerate(sessions):
+            started = thread_time_ns()
+            run.run(None, {"images": one})
+            if turn >= _WARM_UP:
+                times[index].append((thread_time_ns() - started) / 1e6)
+    return [Judged(count / len(images), float(np.quantile(ms, 0.25))) for count, ms in zip(right, times, strict=True)]
+
+
+def _plain(x: torch.Tensor) -> np.ndarray:
+    return np.ascontiguousarray(x.numpy())

@@ -1,0 +1,301 @@
+"""`nas adapt` end to end on digits: proposals with parents, a kill in the middle, and what goes wrong."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nas import adapt as job
+from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
+from nas.cli.main import nas
+from nas.errors import NasError, StudyError
+from nas.evaluators.adapt import AdaptEvaluator
+from nas.evaluators.proxy import trial_weights
+from nas.latency.targets import load_target
+from nas.network.build import build
+from nas.network.widths import with_widths
+from nas.sources import load_source
+from nas.store.store import Store
+from nas.training.checkpoint import read_network, save_weights
+from nas.training.data import load_data
+from nas.training.loop import Recipe, train
+from nas.trial import Outcome, Proposal, Trial, TrialState
+from tests.test_docs import EXAMPLES, assert_same_form
+
+SEED = Architecture(
+    32,
+    (
+        ConvBlock(32, 3, 2, "relu"),
+        MBConvBlock(32, 96, 3, 1, "relu", se_channels=24, skip="identity"),
+        MBConvBlock(48, 128, 3, 2, "relu"),
+        ConvBlock(96, 1, 1, "relu"),
+        PoolBlock(),
+    ),
+    num_classes=10,
+)
+PIXEL = load_target("pixel")
+SEED_MS = PIXEL.estimate(SEED).ms
+SHORT = Recipe(1, 16, lr=0.02, warmup=0.0)
+
+
+def go_on(epoch, metrics) -> bool:
+    return False
+
+
+@pytest.fixture(scope="module")
+def seed_file(tmp_path_factory) -> Path:
+    """A network that reads digits."""
+    network, data = build(SEED), load_data("digits")
+    outcome = train(network, data, Recipe(6, 16, lr=0.1), go_on)
+    assert outcome.metrics["accuracy"] > 0.85
+    path = tmp_path_factory.mktemp("seed") / "seed.safetensors"
+    save_weights(path, network, {"architecture": SEED.to_json()})
+    return path
+
+
+def evaluator(folder, seed_file, **more) -> AdaptEvaluator:
+    return AdaptEvaluator("digits", folder, seed_file, SHORT, replace(SHORT, epochs=3), images=320, **more)
+
+
+def trial(number, architecture=SEED, epochs=0, parent=None) -> Trial:
+    return Trial(number, Proposal(architecture, epochs, parent), 0, TrialState.RUNNING, seed=number + 5)
+
+
+@pytest.mark.parametrize("importance", ["l2", "bn_scale", "taylor"])
+def test_a_child_at_full_width_is_as_good_as_its_parent_and_a_narrow_one_learns_again(importance, seed_file, tmp_path):
+    judge = evaluator(tmp_path, seed_file, importance=importance)
+    seed = judge.evaluate(trial(0), go_on)
+    assert "test_accuracy" in seed.metrics
+    same = judge.evaluate(trial(1, parent=0), go_on)
+    assert same.metrics["accuracy"] == seed.metrics["accuracy"]
+    narrow = with_widths(SEED, {1: 32, 0: 16})
+    cut = judge.evaluate(trial(2, narrow, parent=0), go_on)
+    assert cut.metrics["accuracy"] < seed.metrics["accuracy"]
+    assert [path.name for path in tmp_path.iterdir()] == ["trial-0.safetensors"]
+    trained = judge.evaluate(trial(3, narrow, epochs=2, parent=0), go_on)
+    assert trained.metrics["accuracy"] > cut.metrics["accuracy"]
+    again = judge.evaluate(trial(4, narrow, parent=3), go_on)
+    assert again.metrics["accuracy"] == trained.metrics["accuracy"]
+
+
+def test_the_last_training_may_learn_from_the_seed_or_begin_anew(seed_file, tmp_path):
+    judge = evaluator(tmp_path, seed_file)
+    judge.evaluate(trial(0), go_on)
+    narrow = with_widths(SEED, {1: 32})
+    ways = {
+        "inherit": judge.evaluate(trial(1, narrow, epochs=3, parent=0), go_on),
+        "distill": replace(judge, distill=True).evaluate(trial(1, narrow, epochs=3, parent=0), go_on),
+        "scratch": judge.evaluate(trial(1, narrow, epochs=3), go_on),
+    }
+    assert len({outcome.metrics["loss"] for outcome in ways.values()}) == 3
+    for outcome in ways.values():
+        assert outcome.metrics["test_accuracy"] > 0
+    assert ways["inherit"].metrics["accuracy"] > ways["scratch"].metrics["accuracy"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["trial-0.safetensors", "trial-1.safetensors"]
+
+
+def test_a_proposal_that_diverges_is_a_failed_outcome_without_weights(seed_file, tmp_path):
+    judge = evaluator(tmp_path, seed_file)
+    judge.evaluate(trial(0), go_on)
+    outcome = replace(judge, short=replace(SHORT, lr=1e30)).evaluate(trial(1, epochs=1, parent=0), go_on)
+    assert outcome.state is TrialState.FAILED
+    assert not trial_weights(tmp_path, 1).exists()
+
+
+def test_a_parent_without_weights_and_a_full_disk_end_the_study_in_one_line(seed_file, tmp_path, monkeypatch):
+    judge = evaluator(tmp_path, seed_file)
+    with pytest.raises(NasError, match=r"trial-7.safetensors: the weights to inherit: No such file"):
+        judge.evaluate(trial(8, parent=7), go_on)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nas.training.checkpoint.os.fsync", full)
+    with pytest.raises(NasError, match=r"trial-0.checkpoint.safetensors: weights not saved: No space left on device"):
+        judge.evaluate(trial(0, epochs=1), go_on)
+    assert not list(tmp_path.iterdir())
+
+
+class Recorder:
+    """Hears of trials, and presses Ctrl-C after some have ended."""
+
+    def __init__(self, stop_after=None):
+        self.ended_trials, self._stop_after = [], stop_after
+
+    def started(self, entry): ...
+    def reported(self, entry, epoch, metrics): ...
+    def tick(self): ...
+
+    def ended(self, entry):
+        self.ended_trials.append(entry.trial.number)
+        if len(self.ended_trials) == self._stop_after:
+            raise KeyboardInterrupt
+
+
+class InProcess:
+    """An executor that starts no process."""
+
+    def __init__(self, workers):
+        assert workers == 1
+
+    def run(self, queue, evaluator):
+        while (trial := queue.ask()) is not None:
+            queue.tell(trial, evaluator.evaluate(trial, lambda epoch, metrics: queue.report(trial, epoch, metrics)))
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "LocalExecutor", InProcess)
+    monkeypatch.chdir(tmp_path)
+
+
+def settings(seed_file, **more) -> job.AdaptSettings:
+    defaults = {
+        "budget_ms": 0.8 * SEED_MS,
+        "source": str(seed_file),
+        "architecture": SEED.id,
+        "target": "pixel1",
+        "latency_version": PIXEL.version,
+        "resolution": 16,
+        "data": "digits",
+        "delta": 0.08,
+        "images": 160,
+        "val_images": 150,
+        "final_epochs": 3,
+    }
+    return job.AdaptSettings(**{**defaults, **more})
+
+
+def run(store, seed_file, listener, **more):
+    return job.adapt(
+        settings(seed_file, **more),
+        load_source(str(seed_file)),
+        latency=PIXEL,
+        store=store,
+        listener=listener,
+        name="a",
+    )
+
+
+def test_a_study_that_was_stopped_within_an_iteration_goes_on_to_the_same_network(
+    seed_file, tmp_path, monkeypatch, here
+):
+    def recorded(store):
+        return [(s.trial.proposal, s.trial.seed, s.trial.accuracy) for s in store.trials("a")]
+
+    with Store.open(tmp_path / "whole.db") as store:
+        whole = run(store, seed_file, Recorder())
+        expected = recorded(store)
+        trials = store.trials("a")
+    (tmp_path / "broken").mkdir()
+    monkeypatch.chdir(tmp_path / "broken")
+    with Store.open("broken.db") as store:
+        with pytest.raises(KeyboardInterrupt):
+            run(store, seed_file, Recorder(stop_after=4))
+        listener = Recorder()
+        broken = run(store, seed_file, listener)
+        assert recorded(store) == expected
+        assert sorted(listener.ended_trials) == list(range(len(expected)))
+        with pytest.raises(StudyError, match=r"begun with importance='l2', not 'taylor'"):
+            run(store, seed_file, listener, importance="taylor")
+    assert broken.path == whole.path
+    assert whole.path[-1].latency_ms <= 0.8 * SEED_MS
+    assert read_network(whole.weights)[0] == whole.path[-1].architecture
+    assert whole.final.trial.outcome.metrics["test_accuracy"] > 0.6
+    proposals = [s for s in trials if s.trial.proposal.parent is not None and s is not trials[-1]]
+    assert len(proposals) > 5
+    for stored in proposals:
+        metrics = stored.trial.outcome.metrics
+        base = max((step for step in whole.path if step.number < stored.trial.number), key=lambda step: step.number)
+        assert metrics["latency_change_ms"] == pytest.approx(stored.latency_ms - base.latency_ms)
+        assert metrics["accuracy_change"] == pytest.approx(stored.trial.accuracy - base.accuracy)
+    kept = {path.name for path in (tmp_path / "a").iterdir()}
+    held = {step.holder for step in whole.path} | {whole.final.trial.number}
+    assert kept == {"seed.safetensors", *(f"trial-{number}.safetensors" for number in held)}
+
+
+def invoke(arguments: str):
+    return CliRunner().invoke(nas, arguments.split(), catch_exceptions=False)
+
+
+def test_the_command_prints_the_path_and_its_result_can_be_exported(seed_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = invoke(
+        f"adapt --from {seed_file} --budget {0.9 * SEED_MS}ms --data digits --resolution 16 --delta 0.05 "
+        f"--rule mobilenet_v3 --epochs 1 --images 160 --val-images 150 --final-epochs 2 --workers 1 --json"
+    )
+    record = json.loads(shown.stdout)
+    assert_same_form(record, EXAMPLES["adapt --json"])
+    assert record["path"][0]["cut"] is None
+    assert record["path"][-1]["latency_ms"] <= 0.9 * SEED_MS
+    assert record["latency"][1]["low_ms"] < record["latency"][1]["ms"] < record["latency"][1]["high_ms"]
+    exported = json.loads(invoke(f"export trial:{record['final']['trial']} --format onnx-int8 --check --json").stdout)
+    assert_same_form(exported, EXAMPLES["export ARCH --json"])
+    assert exported["id"] == record["final"]["architecture"]
+    assert exported["check"]["max_difference"] <= 1e-4
+    assert exported["input"]["shape"] == ["batch", 3, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "--from {} --budget 0.1ms",
+            r"to 0.1 ms on pixel1; the smallest reachable is [\d.]+ ms",
+        ),
+        (
+            "--from reference:mobilenet_v2 --budget 40ms",
+            "mobilenet_v2 has no weights; give a file of weights",
+        ),
+        ("--from {} --budget 40ms --data cifar10x", "unknown data 'cifar10x'"),
+        ("--from {} --budget 40ms --final-epochs 2 --epochs 2", "no longer than a proposal's 2; expected more, or 0"),
+        ("--from trial:1 --budget 40ms", "there is no trial 1 in the database"),
+        ("--from {} --budget 40ms --distill --final-epochs 0", "say how the last network is trained"),
+    ],
+)
+def test_a_mistake_is_one_line_before_any_work(arguments, message, seed_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NasError, match=message) as caught:
+        invoke(f"adapt --data digits {arguments.format(seed_file)}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_seed_for_other_classes_has_to_be_trained_first(seed_file, tmp_path, here):
+    other = SEED.with_num_classes(7)
+    save_weights(tmp_path / "other.safetensors", build(other), {"architecture": other.to_json()})
+    with (
+        Store.open("a.db") as store,
+        pytest.raises(NasError, match=r"tells apart 7 classes, digits has 10; give --seed"),
+    ):
+        run(store, tmp_path / "other.safetensors", Recorder())
+
+
+def test_a_network_within_the_budget_is_not_cut(seed_file, here):
+    with Store.open("a.db") as store:
+        found = run(store, seed_file, Recorder(), budget_ms=2 * SEED_MS, final_epochs=0)
+    assert [step.architecture for step in found.path] == [SEED]
+    assert read_network(found.weights)[0] == SEED
+
+
+def test_a_loss_that_is_no_number_fails_its_proposal_and_the_others_go_on(seed_file, here, monkeypatch):
+    def train_or_diverge(network, *arguments, **more):
+        if network.blocks[0].conv.conv.out_channels < 32:  # the stem was cut
+            return Outcome(error="the loss became nan in epoch 1; a smaller learning rate may help")
+        return train(network, *arguments, **more)
+
+    monkeypatch.setattr("nas.evaluators.adapt.train", train_or_diverge)
+    with Store.open("a.db") as store:
+        found = run(store, seed_file, Recorder(), proposals="full", epochs=1, budget_ms=0.95 * SEED_MS, final_epochs=0)
+    assert found.counts[TrialState.FAILED] >= 1
+    assert found.path[-1].latency_ms <= 0.95 * SEED_MS
+    assert found.path[-1].architecture.blocks[0].channels == 32
+
+
+def test_when_every_proposal_diverges_the_study_ends_and_says_so(seed_file, here):
+    with (
+        Store.open("a.db") as store,
+        pytest.raises(StudyError, match="proposals of iteration 1 failed: the loss became"),
+    ):
+        run(store, seed_file, Recorder(), proposals="full", lr=1e30)
