@@ -27,7 +27,9 @@ stages:
   - {op: mbconv, channels: [8, 16], depth: [1, 2], expand: [1, 2], kernel: [3, 5]}
 head: {type: plain}
 """
-ARGUMENTS = "space check --data digits --epochs 1 --images 200 --resolution 8 --proxy-epochs 1 --networks 3 --workers 1"
+ARGUMENTS = (
+    "space check --data digits --epochs 1 --images 200 --resolution 16 --proxy-epochs 1 --networks 3 --workers 1"
+)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -76,7 +78,7 @@ def test_what_is_known_is_not_done_again(little, tmp_path):
     first = check(random_networks(space, 3, seed=1), *run)
     assert log.read_text() == "xxx"
     again = check(random_networks(space, 3, seed=1), *run)
-    assert again == first
+    assert again.compared == first.compared
     more = check(random_networks(space, 4, seed=1), *run)
     assert log.read_text() == "xxxx"
     assert more.compared[:3] == first.compared

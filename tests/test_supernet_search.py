@@ -19,7 +19,7 @@ from tests.test_docs import EXAMPLES, assert_same_form
 
 ARGUMENTS = (
     "search --budget 100ms --data digits --evaluator supernet --trials 6 --workers 1 --final-epochs 1 --finalists 2 "
-    "--proxy-epochs 2 --proxy-images 200 --proxy-resolution 8 --strategy random"
+    "--proxy-epochs 2 --proxy-images 200 --proxy-resolution 16 --strategy random"
 )
 
 
@@ -71,10 +71,10 @@ def test_people_see_both_figures(searched):
 
 
 def test_another_space_or_data_or_recipe_is_another_supernet(searched):
-    job = supernet_job("little.yaml", "digits", resolution=8, epochs=2, train_images=200)
+    job = supernet_job("little.yaml", "digits", resolution=16, epochs=2, train_images=200)
     others = [
         replace(job, train_images=100),
-        supernet_job("little.yaml", "digits", resolution=16, epochs=2, train_images=200),
+        supernet_job("little.yaml", "digits", resolution=24, epochs=2, train_images=200),
         replace(job, space="mobilenet_v1"),
     ]
     assert job.path.exists()
@@ -84,7 +84,7 @@ def test_another_space_or_data_or_recipe_is_another_supernet(searched):
 
 
 def test_the_evaluator_refuses_what_it_cannot_judge(searched):
-    evaluator = SupernetEvaluator(supernet_job("little.yaml", "digits", resolution=8, epochs=2, train_images=200))
+    evaluator = SupernetEvaluator(supernet_job("little.yaml", "digits", resolution=16, epochs=2, train_images=200))
     network = Architecture(32, (ConvBlock(12, 3, 2, "relu"), PoolBlock()), num_classes=10)
     with pytest.raises(SpaceError, match="not a point of little"):
         evaluator.evaluate(trial(network), lambda *_: False)
