@@ -143,7 +143,7 @@ def test_optuna_dashboard_shows_the_study_in_a_browser(url, tmp_path):
     try:
         studies = _studies("http://127.0.0.1:8917")
         (number,) = [study["study_id"] for study in studies if study["study_name"] == "s"]
-        page = f"http://127.0.0.1:8917/dashboard/studies/{number}/trialTable"
+        page = f"http://127.0.0.1:8917/dashboard/studies/{number}/trials?numbers=0"
         browse = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=15000"]
         shot = [*browse, f"--screenshot={tmp_path / 'dashboard.png'}", "--window-size=1400,900", page]
         subprocess.run(shot, check=True, capture_output=True, timeout=120)

@@ -391,7 +391,7 @@ def test_a_front_of_any_objectives_is_that_of_brute_force(store, points, names, 
         ways = ["max" if name == "accuracy" else "min" for name in objectives]
         best = [n for n in allowed if not any(pareto.dominates(figures[m], figures[n], ways) for m in allowed)]
         first = {tuple(figures[n]): n for n in reversed(best)}
-        found = store.front(objectives=objectives, max_latency_ms=most)
+        found = store.front(objectives=objectives, max_latency_ms=most, max_params=12)
         assert {stored.trial.number for stored in found} == set(first.values())
         assert [s.latency_ms for s in found] == sorted(s.latency_ms for s in found)
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from nas.store.records import Limits, Objective, Predictor
 from nas.store.schema import IS_COMPLETE, architectures, latencies, studies, trials
+from nas.trial import TrialState
 
 _RESCORED = {"target": latencies.c.target, "latency_version": latencies.c.latency_version}
 
@@ -32,8 +33,9 @@ def stored(predictor: Predictor | None = None) -> sa.Select[Any]:
 
 
 def _by(predictor: Predictor) -> sa.ColumnElement[bool]:
+    # An expression, so that SQLite cannot begin at the latencies and look up every trial in their order.
     return (
-        (latencies.c.architecture_id == trials.c.architecture_id)
+        (latencies.c.architecture_id == trials.c.architecture_id + "")
         & (latencies.c.target == predictor.target)
         & (latencies.c.latency_version == predictor.version)
     )
@@ -47,9 +49,9 @@ class Scope:
     target: str | None
     limits: Limits
 
-    def conditions(self, latency_ms: sa.ColumnElement[float]) -> list[sa.ColumnElement[bool]]:
+    def conditions(self, latency_ms: sa.ColumnElement[float], complete: Any = IS_COMPLETE) -> list[Any]:
         """For a query of `trials`."""
-        found: list[Any] = [IS_COMPLETE]
+        found: list[Any] = [complete]
         if self.study_ids is not None:
             # The sum hides the column from ix_trials_state, which a planner would take and then sort at each step.
             found.append((trials.c.study_id + 0).in_(self.study_ids))
@@ -58,9 +60,10 @@ class Scope:
         if self.limits.latency_ms is not None:
             found.append(latency_ms <= self.limits.latency_ms)
         sizes = {"params": self.limits.params, "peak_activation_bytes": self.limits.peak_activation_bytes}
-        bounds = [architectures.c[name] <= limit for name, limit in sizes.items() if limit is not None]
+        sized = architectures.alias("sized")  # of its own, for the query around may join the architectures, too
+        bounds = [sized.c[name] <= limit for name, limit in sizes.items() if limit is not None]
         if bounds:  # not a join, which a planner could begin at the architectures
-            found.append(sa.exists().where(architectures.c.id == trials.c.architecture_id, *bounds))
+            found.append(sa.exists().where(sized.c.id == trials.c.architecture_id, *bounds))
         return found
 
 
@@ -95,7 +98,10 @@ def points(scope: Scope, objectives: Sequence[Objective], predictor: Predictor |
     latency_ms = trials.c.latency_ms if predictor is None else latencies.c.latency_ms
     own: dict[str, Any] = {"accuracy": trials.c.accuracy, "latency_ms": latency_ms}
     columns = [own[name] if name in own else architectures.c[name] for name in objectives]
-    query = sa.select(trials.c.id, *columns).where(*scope.conditions(latency_ms))
+    # Hidden in an expression, so that SQLite cannot take ix_trials_front: its order, that of accuracy, would make a
+    # million further look-ups random ones. In the order of recording, new networks lie beside one another.
+    complete = (trials.c.state + "") == TrialState.COMPLETE
+    query = sa.select(trials.c.id, *columns).where(*scope.conditions(latency_ms, complete))
     query = query.where(*(column.is_not(None) for column in columns))
     query = query.select_from(trials if predictor is None else trials.join(latencies, _by(predictor)))
     if not own.keys() >= set(objectives):
