@@ -8,10 +8,10 @@ of its predicted latency by
   importance of single layers and of groups;
 - `uniform`: one width multiplier for all widths, filters by L2 norm.
 
-All see the same number of fine-tuning images in total (that of `ours`) under the same recipe; but `ours-full`, whose
-proposals alone may see more. Every figure is kept in --out as soon as it is there, and a run goes on from that file.
-`--smallest` takes digits, a small network, one share and one seed: it shows that the benchmark works, not who is
-better.
+All see the same number of fine-tuning images in total (that of `ours`) under the same recipe; but `ours-full`, which
+has the same last training as `ours` behind proposals that see more. Every figure is kept in --out as soon as it is
+there, and a run goes on from that file. `--smallest` takes digits, a small network, one share and one seed: it shows
+that the benchmark works, not who is better.
 """
 
 import argparse
@@ -263,7 +263,7 @@ def compare(bench: Bench, out: Path, methods: tuple[str, ...]) -> dict[str, Any]
 def _run(bench: Bench, method: str, budget_ms: float, seed: int, images: int | None) -> dict[str, float]:
     ways: dict[str, Callable[[], dict[str, float]]] = {
         "ours": lambda: bench.ours("halving", budget_ms, seed, None),
-        "ours-full": lambda: bench.ours("full", budget_ms, seed, images),
+        "ours-full": lambda: bench.ours("full", budget_ms, seed, None),
         "ours-zero": lambda: bench.ours("zero", budget_ms, seed, images),
         "tp-magnitude": lambda: bench.torch_pruning("first", budget_ms, seed, images or 0),
         "tp-group": lambda: bench.torch_pruning("mean", budget_ms, seed, images or 0),

@@ -64,7 +64,7 @@ def test_show_prints_the_network_and_its_json_has_the_documented_keys(nas):
         "name", "id", "resolution", "params", "macs", "peak_activation_bytes", "latency", "published",
     ]  # fmt: skip
     assert record["params"] == 3_504_872
-    assert list(record["latency"]) == ["target", "ms", "low_ms", "high_ms"]
+    assert list(record["latency"]) == ["target", "ms", "low_ms", "high_ms", "interpolated"]
     assert record["latency"]["target"] == "pixel1"
     assert record["latency"]["low_ms"] < record["latency"]["ms"] < record["latency"]["high_ms"]
 
@@ -81,7 +81,7 @@ def test_latency_estimate_lists_every_network_and_target(nas):
     assert code == 0
     records = json.loads(out)
     assert [record["architecture"] for record in records] == ["mobilenet_v2", "mnasnet_a1"]
-    assert list(records[0]) == ["architecture", "target", "ms", "low_ms", "high_ms"]
+    assert list(records[0]) == ["architecture", "target", "ms", "low_ms", "high_ms", "interpolated"]
 
 
 def test_latency_list_names_pixel1_and_its_alias(nas):
@@ -126,7 +126,7 @@ MISTAKES = {
     "unknown space": (("search", "--budget", "60ms", "--space", "nasnet"), "unknown space 'nasnet'; expected one of"),
     "unknown strategy": (
         ("search", "--budget", "60ms", "--data", "digits", "--strategy", "luck"),
-        "unknown strategy 'luck'; expected one of random",
+        "unknown strategy 'luck'; expected one of surrogate, random",
     ),
     "a space without an accuracy model": (
         ("search", "--budget", "60ms", "--space", "mnasnet"),

@@ -144,7 +144,10 @@ def fill(board, folder, **options):
         steps.append((done, total))
         options.get("at", {}).get(done, lambda: None)()
 
-    model = measure_board(board.address, folder, [], architectures=NETWORKS, progress=progress, pause_s=0.01)
+    dtype = options.get("dtype", "float32")
+    model = measure_board(
+        board.address, folder, [], architectures=NETWORKS, dtype=dtype, progress=progress, pause_s=0.01
+    )
     return model, steps
 
 
@@ -159,6 +162,15 @@ def test_a_board_is_measured_row_by_row_and_becomes_a_target(board, tmp_path):
     again, steps = fill(board, tmp_path / "my-board")
     assert steps == []
     assert again.version == model.version
+
+
+def test_a_board_is_measured_quantised_and_under_that_name_in_no_other_way(board, tmp_path):
+    model, steps = fill(board, tmp_path / "my-board-int8", dtype="int8")
+    assert len(steps) == TOTAL
+    assert model.device.dtype == "int8"
+    assert "weights int8" in model.device.provenance[1]["source"]
+    with pytest.raises(LatencyError, match="my-board-int8 was measured with int8; expected another --target for float"):
+        fill(board, tmp_path / "my-board-int8")
 
 
 def test_a_link_that_breaks_is_made_again_and_nothing_is_measured_twice(board, tmp_path):

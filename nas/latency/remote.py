@@ -177,7 +177,7 @@ class _Fill:
             draft.write_text(json.dumps(facts), encoding="utf-8")
             draft.replace(path)
         known = _read_facts(path)
-        for key in ("device", "runtime_version", "dtype"):
+        for key in ("device", "runtime_version"):
             if known[key] != facts[key]:
                 raise LatencyError(
                     f"{self.link}: {key} is {facts[key]}, and {self.table.folder.name} was measured with "
@@ -210,10 +210,13 @@ def measure_board(  # noqa: PLR0913 - what, where to, and how to go about it
     A link that breaks is made again after `pause_s` and longer; a fill that was interrupted goes on where it stopped.
 
     Raises:
-        LatencyError: too few networks, a fitted target in the folder, no link, another board, a runtime that fails.
+        LatencyError: too few networks, a fitted target in the folder, no link, another board or
+            dtype, a runtime that fails.
     """
     if (folder / COEFFICIENTS).exists() and not (folder / BOARD).exists():
         raise LatencyError(f"{folder}: a fitted target; expected another --target for a measured one")
+    if (folder / BOARD).exists() and (known := _read_facts(folder / BOARD)["dtype"]) != dtype:
+        raise LatencyError(f"{folder.name} was measured with {known}; expected another --target for {dtype}")
     wanted = {as_deployed(layer) for layer in layers}
     wanted |= {as_deployed(layer) for network in architectures for layer in lower(network)}
     with open_table(folder, HostSetup(dtype=dtype)) as table:

@@ -33,8 +33,9 @@ def stored(predictor: Predictor | None = None) -> sa.Select[Any]:
 
 
 def _by(predictor: Predictor) -> sa.ColumnElement[bool]:
+    # An expression, so that SQLite cannot begin at the latencies and look up every trial in their order.
     return (
-        (latencies.c.architecture_id == trials.c.architecture_id)
+        (latencies.c.architecture_id == trials.c.architecture_id + "")
         & (latencies.c.target == predictor.target)
         & (latencies.c.latency_version == predictor.version)
     )
@@ -97,9 +98,9 @@ def points(scope: Scope, objectives: Sequence[Objective], predictor: Predictor |
     latency_ms = trials.c.latency_ms if predictor is None else latencies.c.latency_ms
     own: dict[str, Any] = {"accuracy": trials.c.accuracy, "latency_ms": latency_ms}
     columns = [own[name] if name in own else architectures.c[name] for name in objectives]
-    # With a parameter, so that SQLite cannot take ix_trials_front: its order, that of accuracy, would make a million
-    # further look-ups random ones. In the order of recording, new networks lie beside one another.
-    complete = trials.c.state == TrialState.COMPLETE
+    # Hidden in an expression, so that SQLite cannot take ix_trials_front: its order, that of accuracy, would make a
+    # million further look-ups random ones. In the order of recording, new networks lie beside one another.
+    complete = (trials.c.state + "") == TrialState.COMPLETE
     query = sa.select(trials.c.id, *columns).where(*scope.conditions(latency_ms, complete))
     query = query.where(*(column.is_not(None) for column in columns))
     query = query.select_from(trials if predictor is None else trials.join(latencies, _by(predictor)))
