@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 Values = NDArray[np.float64]
 
-_KEPT = 400  # outcomes that a model is made of at most, which bounds the time of an answer
+_KEPT = 300  # outcomes that a model is made of at most, which bounds the time of an answer
 _TUNED_ON = 150  # of them, for the size of effects and noise
 _THREADS = ThreadpoolController()  # sums in another order would end in other last bits
 _FLOOR = 3.0  # spreads below the median under which all accuracies are the same: bad

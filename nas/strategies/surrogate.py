@@ -137,7 +137,7 @@ class Surrogate:
         best = self._aims.best(known.costs, known.rewards(self._model))
         pool = self._pool(known, best)
         pool = pool.only([row.tobytes() not in self._seen for row in pool.genotypes])
-        shortlist = pool.only(self._order(pool, best)[:_JUDGED])
+        shortlist = pool if len(pool.genotypes) <= _JUDGED else pool.only(self._order(pool, best)[:_JUDGED])
         expected, doubt = self._model.mean_and_std(shortlist.descriptors)
         rewards = shortlist.offsets + shortlist.slopes * expected
         gain = self._aims.gain(shortlist.costs, rewards, doubt * shortlist.slopes, best)
