@@ -2,8 +2,8 @@
 
 Both train one network on the same CIFAR-10 images at the proxy's resolution, with the same optimiser, schedule, batch
 size and augmentation (shift by an eighth, mirror), on one thread. The reference is written as torchvision's
-references/classification/train.py is: a dataset of PIL images with transforms, a DataLoader, channels first, SGD
-without `fused`, loss and top-5 accuracy read after every step. It runs with no loader process and with one, and the
+references/classification/train.py is: a dataset of PIL images with transforms, a DataLoader, channels first, loss
+and top-5 accuracy read after every step. It runs with no loader process and with one, and the
 faster counts: a second process is another core, which the search would give to another network.
 """
 

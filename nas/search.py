@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,14 +27,16 @@ from nas.strategies.ranking import Oracle, Ranking, has_one_genotype_each
 from nas.strategies.registry import make_strategy
 from nas.study import Listener, Study, Target, software_versions
 from nas.training.data import describe_data, load_data
-from nas.trial import Evaluator, Executor, Strategy, TrialState
+from nas.trial import Evaluator, Executor, Metrics, Strategy, TrialState
 
 FRONT_COSTS = ("latency", "params", "memory")
+Watch = Callable[[int, int, Metrics], None]
+"""As in `nas.training.supernet`, which means importing torch."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyTraining:
-    """How a candidate is judged: a short training on a part of the data, at a low resolution."""
+    """How candidates are judged: by a short training of each, or of the supernet, on a part of the data, small."""
 
     resolution: int  # pixels
     epochs: int
@@ -49,10 +51,17 @@ _PROXIES = {
 }
 
 
-EVALUATORS = ("predictor", "proxy")
-DEFAULT_SPACE = {"predictor": "mnasnet_imagenet", "proxy": "mobilenet_v3"}
+_SUPERNETS = {  # epochs are those of the one training
+    "cifar10": ProxyTraining(resolution=64, epochs=6, train_images=10_000, val_images=2000),
+    "digits": ProxyTraining(resolution=32, epochs=10, train_images=None, val_images=None),
+    "imagefolder": ProxyTraining(resolution=128, epochs=6, train_images=10_000, val_images=2000),
+}
+
+
+EVALUATORS = ("predictor", "proxy", "supernet")
+DEFAULT_SPACE = {"predictor": "mnasnet_imagenet", "proxy": "mobilenet_v3", "supernet": "mobilenet_v3"}
 RANKING = "ranking"
-DEFAULT_TRIALS = {"predictor": 3000, "proxy": 16}
+DEFAULT_TRIALS = {"predictor": 3000, "proxy": 16, "supernet": 300}
 _TOP = 10
 _TOGETHER = 100  # predicted trials that are recorded at once
 _NOT_IN_NAME = ("trials", "latency_version", "accuracy_version")
@@ -69,8 +78,10 @@ def choose_evaluator(asked: str | None, data: str | None) -> str:
         raise NasError(f"unknown evaluator {evaluator!r}; expected one of {', '.join(EVALUATORS)}")
     if evaluator == "predictor" and data is not None:
         raise NasError("the predictor trains on nothing; expected either --data or --evaluator predictor")
-    if evaluator == "proxy" and data is None:
-        raise NasError("the proxy evaluator trains its networks; expected --data cifar10, digits or imagefolder:DIR")
+    if evaluator != "predictor" and data is None:
+        raise NasError(
+            f"the {evaluator} evaluator trains its networks; expected --data cifar10, digits or imagefolder:DIR"
+        )
     return evaluator
 
 
@@ -82,16 +93,21 @@ def default_strategy(evaluator: str, space: str) -> str:
 
 
 def proxy_training(
-    data: str, resolution: int | None = None, epochs: int | None = None, train_images: int | None = None
+    data: str,
+    resolution: int | None = None,
+    epochs: int | None = None,
+    train_images: int | None = None,
+    evaluator: str = "proxy",
 ) -> ProxyTraining:
-    """The short training that suits the data, with what is given here in its place.
+    """The short training that suits data and evaluator, with what is given here in its place.
 
     Raises:
         DataError: an unknown data set.
     """
     describe_data(data)
     given = {"resolution": resolution, "epochs": epochs, "train_images": train_images}
-    return replace(_PROXIES[data.partition(":")[0]], **{key: value for key, value in given.items() if value})
+    usual = (_SUPERNETS if evaluator == "supernet" else _PROXIES)[data.partition(":")[0]]
+    return replace(usual, **{key: value for key, value in given.items() if value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +167,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     name: str | None = None,
     reuse: bool = True,
     fork: bool = False,
+    watch: Watch = lambda step, steps, metrics: None,
 ) -> SearchResult:
     """Run the search, or go on with it where it stopped.
 
@@ -158,7 +175,8 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     `fork`, a study whose space, latency table or nas has changed goes on as a new one that starts from its trials.
     `latency` is the model of `settings.target`. `workers` processes train at once, each with `threads` threads:
     for networks and images as small as these, more workers use the cores better than more threads do. Weights go into
-    a folder of the study's name beside the database.
+    a folder of the study's name beside the database. The evaluator `supernet` is trained first, unless the cache has
+    it; `watch` hears of its steps.
 
     Raises:
         BudgetError: no network of the space meets the budget.
@@ -174,7 +192,10 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     problem = _problem(settings, space, latency)
     strategy = _strategy(settings, problem, _planned(record, settings))
     same = _fidelity(settings)
-    evaluator = _evaluator(settings, store.weights_folder(name), threads)
+    if settings.evaluator == "supernet":
+        evaluator = _supernet(settings, workers * threads, threads, watch)
+    else:
+        evaluator = _evaluator(settings, store.weights_folder(name), threads)
     if record is None:
         begin = _Beginning(settings, rests_on, same)
         record = begin.fork(store, old, name, problem, target) if fork else begin.anew(store, name)
@@ -372,8 +393,11 @@ def _basis(settings: SearchSettings) -> dict[str, str]:
 
 
 def _fidelity(settings: SearchSettings) -> str | None:
-    """What other studies must have in common for their outcomes to be reused; a prediction is had again at once."""
-    if settings.data is None or settings.proxy is None:
+    """What other studies must have in common for their outcomes to be reused; None: judging again costs little.
+
+    So it is with a prediction, and with a supernet, whose figures are those of one space besides.
+    """
+    if settings.data is None or settings.proxy is None or settings.evaluator == "supernet":
         return None
     return fidelity(settings.data, settings.evaluator, asdict(settings.proxy), software_versions())
 
@@ -402,3 +426,24 @@ def _evaluator(settings: SearchSettings, folder: Path, threads: int) -> Evaluato
         folder=folder,
         threads=threads,
     )
+
+
+def _supernet(settings: SearchSettings, train_threads: int, threads: int, watch: Watch) -> Evaluator:
+    """The evaluator of a supernet that is in the cache, or is trained now; see `nas.training.supernet_job`."""
+    from nas.evaluators.supernet import SupernetEvaluator  # noqa: PLC0415 - torch
+    from nas.training.supernet_job import supernet_job  # noqa: PLC0415
+
+    proxy = settings.proxy
+    assert proxy is not None
+    assert settings.data is not None
+    if settings.early_stop:
+        raise NasError("the supernet judges at once, no training can end early; expected no --early-stop")
+    job = supernet_job(
+        settings.space,
+        settings.data,
+        resolution=proxy.resolution,
+        epochs=proxy.epochs,
+        train_images=proxy.train_images,
+    )
+    job.ready(watch, threads=train_threads)
+    return SupernetEvaluator(job, proxy.val_images, threads=threads)

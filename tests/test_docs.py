@@ -162,8 +162,9 @@ def test_every_documented_command_is_tested():
     fitting = {"space fit-accuracy --json"}
     measuring = {"latency measure --json", "latency validate --json", "latency fit --json"}
     adapting = {"adapt --json", "export ARCH --json"}  # tests/test_adapt.py
+    elsewhere = {"space check --json", "search --evaluator supernet --json"}  # test_check.py, test_supernet_search.py
     training = {"search --json", "search --verify --json", "train ARCH --json"}
-    assert EXAMPLES.keys() == {*COMMANDS, *training, *adapting, *measuring, *fitting}
+    assert EXAMPLES.keys() == {*COMMANDS, *training, *adapting, *measuring, *fitting, *elsewhere}
 
 
 def output(arguments: str):

@@ -22,6 +22,7 @@ LAYERS = {
     "resources": 0,
     "architecture": 1,
     "pareto": 1,
+    "rank": 1,
     "reward": 1,
     "yaml_file": 1,
     "layers": 2,
@@ -45,6 +46,7 @@ LAYERS = {
     "study": 5,
     "sources": 5,
     "adapt": 6,
+    "check": 6,
     "search": 6,
     "cli": 7,
 }

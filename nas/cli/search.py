@@ -21,13 +21,15 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
     "--space", help="Of `nas space list`, or a YAML file.  [default: mnasnet_imagenet; with --data mobilenet_v3]"
 )
 @click.option("--data", help="cifar10, digits or imagefolder:DIR.  [default: none; accuracies are predicted]")
-@click.option("--evaluator", help="predictor or proxy.  [default: predictor; with --data proxy]")
+@click.option("--evaluator", help="predictor, proxy or supernet.  [default: predictor; with --data proxy]")
 @click.option(
     "--strategy", help="Or evolution, random, controller, tpe, nsga2.  [default: ranking; with --data surrogate]"
 )
 @click.option("--objectives", default="accuracy", show_default=True, help="accuracy,latency[,params,memory]: a front.")
 @click.option("--reward", default="hard", show_default=True, help="soft, hard (MnasNet) or absolute (TuNAS).")
-@click.option("--trials", type=click.IntRange(min=1), help="Networks to judge in all.  [default: 3000; with --data 16]")
+@click.option(
+    "--trials", type=click.IntRange(min=1), help="Networks to judge.  [default: 3000, proxy 16, supernet 300]"
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core, trials/4 at most]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
@@ -36,8 +38,10 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option("--confidence", type=SHARE, help="Accept a network if it meets the budget so surely, such as 0.95.")
 @click.option("--verify", is_flag=True, help="Measure the best network whole at the end; --target host alone.")
 @click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
-@click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network.  [default: what suits the data]")
+@click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network, or of the supernet.")
 @click.option("--proxy-images", type=click.IntRange(1), help="Images to train on.  [default: what suits the data]")
+@click.option("--finalists", type=click.IntRange(0), help="Best networks to train alone.  [default: 0; supernet 3]")
+@click.option("--final-epochs", type=click.IntRange(1), default=10, show_default=True, help="Of each finalist.")
 @click.option("--study", help="Name of the study.  [default: made from the options]")
 @click.option("--no-reuse", is_flag=True, help="Train networks, too, that another study has trained in the same way.")
 @click.option("--fork", is_flag=True, help="Begin a new study from the trials of one whose basis changed.")
@@ -63,6 +67,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     proxy_resolution: int | None,
     proxy_epochs: int | None,
     proxy_images: int | None,
+    finalists: int | None,
+    final_epochs: int,
     study: str | None,
     no_reuse: bool,
     fork: bool,
@@ -73,13 +79,16 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
 
     Without --data nothing is trained: an accuracy model that ships with the space predicts thousands of networks in a
     minute. With --data every network is trained for a short time and judged on images held out from the training set.
+    With --evaluator supernet one training, kept in the cache, serves all networks; the best few are trained alone.
     All trials are recorded: the same command goes on where it stopped, and a larger --trials adds to what is there.
     """
     from nas import search as main_job  # noqa: PLC0415 - sqlalchemy is not needed for --help
     from nas.cli import tables  # noqa: PLC0415
+    from nas.cli.finalists import print_finalists, train_finalists  # noqa: PLC0415
     from nas.cli.latency.common import ready_target  # noqa: PLC0415
     from nas.cli.progress import search_progress  # noqa: PLC0415
     from nas.cli.search_result import print_result  # noqa: PLC0415
+    from nas.cli.supernet_progress import SupernetProgress  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
@@ -91,6 +100,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     if verify:
         require_measurable(target)
     latency = ready_target(target, load_space(space).with_num_classes(main_job.num_classes(data)))
+    training = main_job.proxy_training(data, proxy_resolution, proxy_epochs, proxy_images, evaluator) if data else None
     settings = main_job.SearchSettings(
         budget_ms=budget,
         target=latency.target,
@@ -106,9 +116,14 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         explore_over_budget=explore_over_budget,
         early_stop=early_stop,
         confidence=confidence,
-        proxy=main_job.proxy_training(data, proxy_resolution, proxy_epochs, proxy_images) if data else None,
+        proxy=training,
         accuracy_version=accuracy_version,
     )
+    workers = workers or min(_cores(), max(1, trials // 4))
+    finalists = (3 if evaluator == "supernet" else 0) if finalists is None else finalists
+    if finalists and data is None:
+        raise NasError("--finalists are trained on images; expected --data, too")
+    trained: list[dict[str, Any]] = []
     with Store.open(store_url) as store, search_progress(trials, budget, each=data is not None) as listener:
         try:
             found = main_job.search(
@@ -116,12 +131,16 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
                 latency=latency,
                 store=store,
                 listener=listener,
-                workers=workers or min(_cores(), max(1, trials // 4)),
+                workers=workers,
                 threads=threads,
                 name=study,
                 reuse=not no_reuse,
                 fork=fork,
+                watch=SupernetProgress(),
             )
+            if finalists:
+                folder = store.weights_folder(found.study) / "finalists"
+                trained = train_finalists(found, settings, folder, finalists, final_epochs, workers)
         except KeyboardInterrupt:
             click.echo("nas: stopped; the same command goes on where it stopped", err=True)
             raise SystemExit(130) from None
@@ -129,10 +148,12 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         latency = latency.with_coverage(confidence)
     verified = verify_best(found, latency) if verify else None
     if as_json:
-        record = result_record(found, _interpolated(found, latency))
+        record = result_record(found, _interpolated(found, latency)) | ({"finalists": trained} if finalists else {})
         tables.print_json(record | ({"verified": verified} if verify else {}))
     else:
         print_result(found, settings, latency)
+        if trained:
+            print_finalists(trained)
         if verified:
             _print_verified(verified)
     if found.best is None:

@@ -38,6 +38,8 @@ def print_result(found: SearchResult, settings: SearchSettings, latency: Latency
 def _judgement(best: StoredTrial, settings: SearchSettings) -> str:
     if settings.proxy is None:
         return f"predicted accuracy {best.trial.accuracy:.2%}"
+    if settings.evaluator == "supernet":
+        return f"{best.trial.accuracy:.2%} on held-out images with the supernet's weights"
     return f"{best.trial.accuracy:.2%} on held-out images after {settings.proxy.epochs} epochs"
 
 

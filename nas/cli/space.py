@@ -6,15 +6,17 @@ import click
 
 from nas.cli.options import json_option
 from nas.cli.space_accuracy import fit_accuracy
+from nas.cli.space_check import check
 from nas.layers import lower, total_macs, total_params
 from nas.space import Gene, load_space, references, spaces
 
 
 @click.group()
 def space() -> None:
-    """List, show or sample search spaces; fit accuracy models for them."""
+    """List, show or sample search spaces; fit accuracy models for them, check evaluators on them."""
 
 
+space.add_command(check)
 space.add_command(fit_accuracy)
 
 

@@ -1,0 +1,270 @@
+"""The supernet against training its networks alone: `python -m benchmarks.supernet [--part NAME ...] [--json]`.
+
+Parts, each of which can be killed and goes on where it stopped; what is known is kept below runs/supernet/:
+
+- throughput: a step of the supernet against a plain loop that trains the same networks one by one, and its profile
+- kendall: order of random networks by the supernet, and by the proxy, against training from scratch
+- cost: seconds to judge 300 candidates, the supernet's training included, against the proxy
+- winners: winners of a supernet search and of a proxy search of equal time, trained alone, for three seeds
+
+The defaults are for the figures of docs/supernet.md (many hours on two cores); `--pilot` is the same, small.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
+
+from nas.architecture import Architecture
+from nas.check import Check, check, check_record, random_networks
+from nas.cli.supernet_progress import SupernetProgress
+from nas.evaluators.full import FullEvaluator
+from nas.evaluators.proxy import ProxyEvaluator
+from nas.evaluators.supernet import SupernetEvaluator
+from nas.executors.kept import evaluate_all
+from nas.network.supernet import extract
+from nas.space import load_space
+from nas.training.batches import train_batch
+from nas.training.full import full_recipe
+from nas.training.loop import Recipe, make_optimizer
+from nas.training.supernet import Family, Sandwich
+from nas.training.supernet_job import SupernetJob, supernet_job
+
+ROOT = Path(__file__).parents[1]
+FOLDER = Path("runs/supernet")
+MAIN = "from nas.cli.main import main; main()"
+CANDIDATES = 300
+VAL_IMAGES = 2000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a run costs."""
+
+    networks: int
+    images: int
+    resolution: int
+    epochs: int  # of the supernet
+    proxy_epochs: int
+    full_epochs: int
+    seeds: int
+    steps: int  # of the throughput
+
+    def job(self) -> SupernetJob:
+        """The supernet."""
+        return supernet_job(
+            "mobilenet_v3", "cifar10", resolution=self.resolution, epochs=self.epochs, train_images=self.images
+        )
+
+    @property
+    def folder(self) -> Path:
+        """What is known of runs of these sizes."""
+        return FOLDER / f"{self.images}-{self.resolution}-{self.epochs}-{self.proxy_epochs}-{self.full_epochs}"
+
+
+FULL = Sizes(networks=16, images=10_000, resolution=64, epochs=6, proxy_epochs=3, full_epochs=20, seeds=3, steps=10)
+PILOT = Sizes(networks=4, images=1000, resolution=32, epochs=2, proxy_epochs=1, full_epochs=2, seeds=1, steps=3)
+
+
+def throughput(sizes: Sizes, workers: int) -> dict[str, Any]:
+    """Median seconds of a step, on one thread, and the shares of its parts; nothing of it is kept."""
+    torch.set_num_threads(1)
+    job = sizes.job()
+    data, family = job.load_data(), Family(load_space(job.space).with_num_classes(10))
+    family.supernet.to(memory_format=torch.channels_last)
+    family.supernet.require_grads()
+    sandwich, recipe = Sandwich(family, job.recipe), job.recipe.training
+    optimizer = make_optimizer(family.supernet, recipe, fused=True)
+
+    def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng(step)
+        return train_batch(data, rng.permutation(len(data.train))[: recipe.batch_size], recipe.resolution, rng)
+
+    def shared(step: int) -> None:
+        x, labels = batch(step)
+        sandwich.backward(x, labels, Random(step))
+        torch.nn.utils.clip_grad_norm_(family.supernet.parameters(), job.recipe.clip)
+        optimizer.step()
+
+    def alone(step: int) -> Callable[[int], None]:
+        networks = [extract(network) for network in sandwich.networks(Random(step))]
+        optimizers = [make_optimizer(network, recipe) for network in networks]
+
+        def run(_: int) -> None:
+            for network, own in zip(networks, optimizers, strict=True):
+                x, labels = batch(step)
+                own.zero_grad()
+                functional.cross_entropy(network(x), labels).backward()
+                own.step()
+
+        return run
+
+    ours = [seconds(shared, step) for step in range(sizes.steps)]
+    plain = [seconds(alone(step), step) for step in range(sizes.steps)]
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        shared(0)
+    return {
+        "supernet_step_seconds": median(ours),
+        "plain_step_seconds": median(plain),
+        "ratio": median(p / o for p, o in zip(plain, ours, strict=True)),
+        "parts": {
+            "images": seconds(batch, 0) / median(ours),
+            "optimizer": seconds(lambda _: optimizer.step(), 0) / median(ours),
+            "making the networks": seconds(lambda step: list(sandwich.networks(Random(step))), 0) / median(ours),
+        },
+        "ops": shares(profiled),
+    }
+
+
+def seconds(function: Callable[[int], Any], step: int) -> float:
+    """Wall seconds of the second call."""
+    function(step)
+    begun = time.perf_counter()
+    function(step)
+    return time.perf_counter() - begun
+
+
+def shares(profiled: Any) -> dict[str, float]:
+    """Share of the processor's time by op, the largest ten."""
+    events = sorted(profiled.key_averages(), key=lambda event: -event.self_cpu_time_total)
+    total = sum(event.self_cpu_time_total for event in events)
+    return {event.key: event.self_cpu_time_total / total for event in events[:10]}
+
+
+def truth(sizes: Sizes) -> FullEvaluator:
+    """Training from scratch, on as many images."""
+    recipe = full_recipe(sizes.full_epochs, sizes.resolution)
+    return FullEvaluator("cifar10", recipe, sizes.folder / "trained", sizes.images)
+
+
+def proxy(sizes: Sizes) -> ProxyEvaluator:
+    """The short training, on as many images."""
+    return ProxyEvaluator("cifar10", Recipe(sizes.proxy_epochs, sizes.resolution), sizes.images, VAL_IMAGES)
+
+
+def compare(sizes: Sizes, workers: int) -> dict[str, Check]:
+    """Both cheap evaluators against training; done once."""
+    networks = random_networks(load_space("mobilenet_v3").with_num_classes(10), sizes.networks, seed=0)
+    job = sizes.job()
+    job.ready(SupernetProgress(), threads=1)
+    judges = {"supernet": SupernetEvaluator(job, VAL_IMAGES), "proxy": proxy(sizes)}
+    return {
+        name: check(networks, judge, truth(sizes), sizes.folder / name, workers, say) for name, judge in judges.items()
+    }
+
+
+def order(sizes: Sizes, workers: int) -> dict[str, Any]:
+    """Kendall's tau of both evaluators."""
+    return {name: check_record(found) for name, found in compare(sizes, workers).items()}
+
+
+def cost(sizes: Sizes, workers: int) -> dict[str, Any]:
+    """Seconds of one process for 300 candidates, from the means of those that were compared."""
+    found = compare(sizes, workers)
+    training = supernet_seconds(sizes)
+    judging, by_proxy = (
+        CANDIDATES * mean(c.judge_seconds for c in found[name].compared) for name in ("supernet", "proxy")
+    )
+    return {
+        "candidates": CANDIDATES,
+        "supernet_training_seconds": training,
+        "supernet_judging_seconds": judging,
+        "proxy_seconds": by_proxy,
+        "ratio": (training + judging) / by_proxy,
+    }
+
+
+def supernet_seconds(sizes: Sizes) -> float:
+    """Of its steps alone."""
+    with safe_open(sizes.job().path, framework="pt") as file:
+        return float(json.loads(file.metadata()["metrics"])["train_seconds"])
+
+
+def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
+    """Test accuracy of the winners of both searches, trained alone, for each seed."""
+    costs = cost(sizes, workers)
+    trials = max(1, round(CANDIDATES * costs["ratio"]))  # of the proxy, in the time of the supernet
+    rows = []
+    for seed in range(sizes.seeds):
+        found = {
+            name: search(sizes, name, seed, count, workers)
+            for name, count in (("supernet", CANDIDATES), ("proxy", trials))
+        }
+        trained = evaluate_all(list(found.values()), truth(sizes), truth(sizes).folder, workers, say)
+        rows.append({"seed": seed, **{n: m["test_accuracy"] for n, m in zip(found, trained, strict=True)}})
+    return {"proxy_trials": trials, "seeds": rows}
+
+
+def search(sizes: Sizes, evaluator: str, seed: int, trials: int, workers: int) -> Architecture:
+    """The best network of a search, which goes on where it stopped."""
+    epochs = {"supernet": sizes.epochs, "proxy": sizes.proxy_epochs}[evaluator]
+    arguments = [
+        "search", "--target", "pixel", "--budget", "60ms", "--data", "cifar10", "--space", "mobilenet_v3",
+        "--evaluator", evaluator, "--trials", str(trials), "--seed", str(seed), "--workers", str(workers),
+        "--proxy-images", str(sizes.images), "--proxy-resolution", str(sizes.resolution), "--proxy-epochs", str(epochs),
+        "--finalists", "0", "--store", f"sqlite:///{sizes.folder}/trials.db", "--json",
+    ]  # fmt: skip
+    best = json.loads(nas(*arguments))["best"]["trial"]
+    shown = json.loads(
+        nas("trials", "show", f"trial:{best}", "--store", f"sqlite:///{sizes.folder}/trials.db", "--json")
+    )
+    return Architecture.from_dict(shown["network"])
+
+
+def nas(*arguments: str) -> str:
+    """Stdout of a command."""
+    return subprocess.run(
+        [sys.executable, "-c", MAIN, *arguments], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
+PARTS: dict[str, Callable[[Sizes, int], dict[str, Any]]] = {
+    "throughput": throughput,
+    "kendall": order,
+    "cost": cost,
+    "winners": winners,
+}
+
+
+def say(line: str) -> None:
+    """Progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the parts in order and print their figures; they are added to the report as well."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", action="append", choices=list(PARTS), help="only this; may be repeated")
+    parser.add_argument("--pilot", action="store_true", help="small: minutes, figures without meaning")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    sizes = PILOT if options.pilot else FULL
+    sizes.folder.mkdir(parents=True, exist_ok=True)
+    kept = FOLDER / ("report.pilot.json" if options.pilot else "report.json")
+    figures: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    for name in options.part or PARTS:
+        figures[name] = PARTS[name](sizes, options.workers)
+        kept.write_text(json.dumps(figures, indent=2))
+    if options.json:
+        print(json.dumps(figures, indent=2))
+        return
+    for name, values in figures.items():
+        print(f"{name}:", json.dumps(values))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The best networks of a supernet search, each trained alone: what the supernet's figures are worth."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.cli.records import trial_record
+from nas.search import SearchResult, SearchSettings
+
+
+def train_finalists(  # noqa: PLR0913, PLR0917 - which networks, how and where
+    found: SearchResult, settings: SearchSettings, folder: Path, count: int, epochs: int, workers: int
+) -> list[dict[str, Any]]:
+    """Records of the `count` best trials, the most accurate training first; weights go into `folder`.
+
+    `accuracy` is that of the search, `trained_accuracy` that of the training from scratch; both are of images held
+    out from the training set. What was trained before is not trained again.
+
+    Raises:
+        NasError: a network could not be trained, or its weights not be written.
+    """
+    from nas.evaluators.full import FullEvaluator  # noqa: PLC0415 - torch
+    from nas.executors.kept import evaluate_all  # noqa: PLC0415
+    from nas.training.full import full_recipe  # noqa: PLC0415
+
+    assert settings.data is not None
+    assert settings.proxy is not None
+    folder /= f"{epochs}-epochs"
+    recipe = full_recipe(epochs, settings.proxy.resolution, settings.seed)
+    evaluator = FullEvaluator(settings.data, recipe, folder, settings.proxy.train_images)
+    best = found.top[:count]
+    networks = [stored.trial.proposal.architecture for stored in best]
+    trained = evaluate_all(networks, evaluator, folder, workers, lambda line: click.echo(line, err=True))
+    records = [
+        {
+            **trial_record(stored),
+            "trained_accuracy": metrics["accuracy"],
+            "epochs": epochs,
+            "weights": str(Path(folder, f"{stored.trial.proposal.architecture.id}.safetensors")),
+        }
+        for stored, metrics in zip(best, trained, strict=True)
+    ]
+    return sorted(records, key=lambda record: -record["trained_accuracy"])
+
+
+def print_finalists(records: list[dict[str, Any]]) -> None:
+    """Both figures of each, as a table."""
+    from nas.cli import tables  # noqa: PLC0415
+
+    rows = [
+        [f"trial:{r['trial']}", f"{r['latency_ms']:.1f}", f"{r['accuracy']:.2%}", f"{r['trained_accuracy']:.2%}"]
+        for r in records
+    ]
+    click.echo(f"\ntrained from scratch for {records[0]['epochs']} epochs (images held out from the training set):\n")
+    tables.print_table(("trial ", "latency ms", "supernet", "trained"), rows)
+    click.echo(f"\nweights of the best: {records[0]['weights']}")

@@ -1,0 +1,129 @@
+"""`nas space check`: whether a cheap evaluator is to be believed."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nas.cli.options import json_option
+
+if TYPE_CHECKING:  # importing them means importing torch
+    from nas.check import Check
+    from nas.search import ProxyTraining
+    from nas.trial import Evaluator
+
+FOLDER = Path("runs/check")
+
+
+@click.command()
+@click.option("--evaluator", type=click.Choice(["supernet", "proxy"]), required=True, help="What is to be checked.")
+@click.option("--space", default="mobilenet_v3", show_default=True, help="A space of `nas space list`, or a YAML file.")
+@click.option("--data", default="cifar10", show_default=True, help="cifar10, digits or imagefolder:DIR.")
+@click.option("--networks", default=12, show_default=True, type=click.IntRange(min=3), help="How many to train.")
+@click.option("--epochs", default=30, show_default=True, type=click.IntRange(1), help="Epochs of each training.")
+@click.option("--images", type=click.IntRange(1), help="Images of each training.  [default: all]")
+@click.option("--resolution", type=click.IntRange(16), help="Pixels.  [default: what suits the data]")
+@click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs of the evaluator.  [default: what suits the data]")
+@click.option("--proxy-images", type=click.IntRange(1), help="Images of the evaluator.  [default: what suits the data]")
+@click.option("--seed", default=0, show_default=True, help="Other seeds draw other networks.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
+@json_option
+def check(  # noqa: PLR0913, PLR0917 - the command's options
+    evaluator: str,
+    space: str,
+    data: str,
+    networks: int,
+    epochs: int,
+    images: int | None,
+    resolution: int | None,
+    proxy_epochs: int | None,
+    proxy_images: int | None,
+    seed: int,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Train random networks properly and compare their order with the one that a cheap evaluator gives.
+
+    Both accuracies are of images that no training has seen: the evaluator's of those held out from the training set,
+    the training's of the test set. All that is done is kept in runs/check: the same command goes on where it stopped,
+    and --networks can be raised. Networks that were trained for one evaluator are not trained again for the other.
+    """
+    from nas.check import check as compare  # noqa: PLC0415 - torch
+    from nas.check import check_record, random_networks  # noqa: PLC0415
+    from nas.cli import tables  # noqa: PLC0415
+    from nas.evaluators.full import FullEvaluator  # noqa: PLC0415
+    from nas.search import proxy_training  # noqa: PLC0415
+    from nas.space import load_space  # noqa: PLC0415
+    from nas.training.data import describe_data, load_data  # noqa: PLC0415
+    from nas.training.full import full_recipe  # noqa: PLC0415
+
+    info = describe_data(data)
+    found_space = load_space(space).with_num_classes(info.num_classes)
+    drawn = random_networks(found_space, networks, seed)
+    pixels = resolution or info.resolution
+    load_data(data, resolution=pixels)  # a download or a broken folder shows before work
+    workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 1
+    truth_key = _digest(data, pixels, epochs, images)
+    truth = FullEvaluator(data, full_recipe(epochs, pixels), FOLDER / f"trained-{truth_key}", images)
+    try:
+        training = proxy_training(data, pixels, proxy_epochs, proxy_images, evaluator)
+        judge = _supernet(space, data, training, workers) if evaluator == "supernet" else _proxy(data, training)
+        judged_in = FOLDER / f"{evaluator}-{_digest(repr(judge))}"
+        found = compare(drawn, judge, truth, judged_in, workers, _say)
+    except KeyboardInterrupt:
+        click.echo("nas: stopped; the same command goes on where it stopped", err=True)
+        raise SystemExit(130) from None
+    about = {"space": space, "data": data, "evaluator": evaluator, "epochs": epochs}
+    if as_json:
+        tables.print_json({**about, **check_record(found)})
+        return
+    _print(evaluator, data, epochs, found)
+
+
+def _supernet(space: str, data: str, training: "ProxyTraining", threads: int) -> "Evaluator":
+    """The supernet of a search, trained."""
+    from nas.cli.supernet_progress import SupernetProgress  # noqa: PLC0415
+    from nas.evaluators.supernet import SupernetEvaluator  # noqa: PLC0415 - torch
+    from nas.training.supernet_job import supernet_job  # noqa: PLC0415
+
+    job = supernet_job(
+        space, data, resolution=training.resolution, epochs=training.epochs, train_images=training.train_images
+    )
+    job.ready(SupernetProgress(), threads=threads)
+    return SupernetEvaluator(job, training.val_images)
+
+
+def _proxy(data: str, training: "ProxyTraining") -> "Evaluator":
+    """The short training of a search."""
+    from nas.evaluators.proxy import ProxyEvaluator  # noqa: PLC0415 - torch
+    from nas.training.loop import Recipe  # noqa: PLC0415
+
+    recipe = Recipe(epochs=training.epochs, resolution=training.resolution)
+    return ProxyEvaluator(data, recipe, training.train_images, training.val_images)
+
+
+def _digest(*settings: Any) -> str:
+    return hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _print(evaluator: str, data: str, epochs: int, found: "Check") -> None:
+    from nas.check import COVERAGE  # noqa: PLC0415
+    from nas.cli import tables  # noqa: PLC0415
+
+    rows = [
+        [c.architecture.id, f"{c.judged:.2%}", f"{c.trained:.2%}"]
+        for c in sorted(found.compared, key=lambda c: -c.trained)
+    ]
+    tables.print_table(("network ", evaluator, f"test, {epochs} epochs"), rows)
+    cost = sum(c.judge_seconds for c in found.compared) / len(rows), sum(c.train_seconds for c in found.compared)
+    click.echo(
+        f"\nKendall's tau between {evaluator} and training on {data}: {found.kendall:.2f} ({found.low:.2f} to "
+        f"{found.high:.2f} with confidence {COVERAGE:g}, {len(rows)} networks); {cost[0]:.1f} s to judge one, "
+        f"{cost[1] / len(rows):.0f} s to train it"
+    )

@@ -1,0 +1,42 @@
+"""`FullEvaluator`: trains a network properly, from scratch; what the cheap evaluators are compared with."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from nas.errors import StudyError
+from nas.training.data import load_data
+from nas.training.full import train_fully
+from nas.training.loop import Recipe
+from nas.trial import Outcome, Report, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class FullEvaluator:
+    """Fills `nas.trial.Evaluator`; its metrics are those of `train_fully`, with `test_accuracy`.
+
+    The state is saved in `folder` after every epoch, so that the same trial goes on where it was stopped.
+    """
+
+    data: str
+    recipe: Recipe
+    folder: Path
+    train_images: int | None = None  # None: all
+    threads: int = 1
+
+    def evaluate(self, trial: Trial, report: Report) -> Outcome:
+        """Train the trial's network with the recipe and the trial's seed.
+
+        Raises:
+            DataError: the data cannot be had, or has another number of classes than the network.
+            StudyError: the trial asks for the weights of a parent.
+            NasError: the weights cannot be written.
+        """
+        if trial.proposal.parent is not None:
+            raise StudyError(f"trial {trial.number} is to inherit weights; it is trained from scratch")
+        torch.set_num_threads(self.threads)
+        data = load_data(self.data, resolution=self.recipe.resolution).limited(self.train_images)
+        architecture = trial.proposal.architecture
+        weights = self.folder / f"{architecture.id}.safetensors"
+        return train_fully(architecture, data, replace(self.recipe, seed=trial.seed), report, weights)

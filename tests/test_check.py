@@ -1,0 +1,104 @@
+"""Checking a cheap evaluator against proper training."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy.stats import kendalltau
+
+from nas.check import check, random_networks
+from nas.cli.main import nas
+from nas.errors import NasError
+from nas.evaluators.full import FullEvaluator
+from nas.rank import kendall, kendall_interval
+from nas.space import load_space
+from nas.training.loop import Recipe
+from nas.trial import Outcome
+from tests.test_docs import EXAMPLES, assert_same_form
+
+SPACE = """
+name: little
+resolution: 32
+stages:
+  - {op: conv, channels: [8, 16], kernel: 3, stride: 2, act: relu}
+  - {op: mbconv, channels: [8, 16], depth: [1, 2], expand: [1, 2], kernel: [3, 5]}
+head: {type: plain}
+"""
+ARGUMENTS = (
+    "space check --data digits --epochs 1 --images 200 --resolution 16 --proxy-epochs 1 --networks 3 --workers 1"
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tau_is_scipys_with_and_without_ties(seed):
+    rng = np.random.default_rng(seed)
+    one, other = rng.integers(0, 6, 20), rng.normal(size=20)
+    assert kendall(one, other) == pytest.approx(kendalltau(one, other).statistic)
+    assert math.isnan(kendall([1, 1, 1], [1, 2, 3]))
+
+
+def test_the_interval_holds_tau_and_narrows_with_more_networks():
+    rng = np.random.default_rng(0)
+    widths = []
+    for count in (12, 60):
+        one = rng.normal(size=count)
+        other = one + rng.normal(size=count)
+        low, high = kendall_interval(one, other)
+        assert low < kendall(one, other) < high
+        widths.append(high - low)
+    assert widths[1] < widths[0]
+
+
+class Stub:
+    """Says of each network how many parameters its first block has, and counts how often it is asked."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def evaluate(self, trial, report):
+        with self.log.open("a") as file:
+            file.write("x")
+        return Outcome({"accuracy": trial.proposal.architecture.blocks[0].channels / 100})
+
+
+@pytest.fixture
+def little(tmp_path):
+    path = tmp_path / "little.yaml"
+    path.write_text(SPACE)
+    return path
+
+
+def test_what_is_known_is_not_done_again(little, tmp_path):
+    space, log, lines = load_space(little).with_num_classes(10), tmp_path / "log", []
+    truth = FullEvaluator("digits", Recipe(1, 8), tmp_path / "truth", train_images=100)
+    run = [Stub(log), truth, tmp_path / "judged", 1, lines.append]
+    first = check(random_networks(space, 3, seed=1), *run)
+    assert log.read_text() == "xxx"
+    again = check(random_networks(space, 3, seed=1), *run)
+    assert again.compared == first.compared
+    more = check(random_networks(space, 4, seed=1), *run)
+    assert log.read_text() == "xxxx"
+    assert more.compared[:3] == first.compared
+    assert all(0 < one.trained < 1 for one in more.compared)
+
+
+def test_more_networks_than_the_space_has_are_refused(little):
+    with pytest.raises(NasError, match="different networks were found; expected 5000"):
+        random_networks(load_space(little), 5000, seed=0)
+
+
+@pytest.mark.parametrize("evaluator", ["supernet", "proxy"])
+def test_the_command_compares_an_evaluator_with_training(evaluator, little, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
+    arguments = f"{ARGUMENTS} --space {little} --evaluator {evaluator} --json".split()
+    ran = CliRunner().invoke(nas, arguments, catch_exceptions=False)
+    found = json.loads(ran.stdout)
+    assert_same_form(found, EXAMPLES["space check --json"])
+    assert found["evaluator"] == evaluator
+    assert found["networks"] == len(found["architectures"]) == 3
+    assert found["kendall"] is None or -1 <= found["kendall"] <= 1
+    assert CliRunner().invoke(nas, arguments, catch_exceptions=False).stdout == ran.stdout

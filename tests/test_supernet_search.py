@@ -1,0 +1,114 @@
+"""`nas search --evaluator supernet` on digits: one training, many candidates, the best few trained alone."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nas.architecture import Architecture, ConvBlock, PoolBlock
+from nas.cli.main import nas
+from nas.cli.supernet_progress import SupernetProgress
+from nas.errors import DataError, NasError, SpaceError, StudyError
+from nas.evaluators.supernet import SupernetEvaluator
+from nas.training.supernet_job import supernet_job
+from nas.trial import Proposal, Trial, TrialState
+from tests.test_check import SPACE
+from tests.test_docs import EXAMPLES, assert_same_form
+
+ARGUMENTS = (
+    "search --budget 100ms --data digits --evaluator supernet --trials 6 --workers 1 --final-epochs 1 --finalists 2 "
+    "--proxy-epochs 2 --proxy-images 200 --proxy-resolution 16 --strategy random"
+)
+
+
+def run(*more: str):
+    return CliRunner().invoke(nas, [*ARGUMENTS.split(), *more], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A folder with a finished search, its space, and what the search printed."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "little.yaml").write_text(SPACE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("NAS_CACHE", str(folder / "cache"))
+        yield folder, run("--space", "little.yaml", "--json")
+
+
+def test_one_training_serves_the_search_and_the_best_are_trained_alone(searched):
+    folder, done = searched
+    found = json.loads(done.stdout)
+    assert found["trials"]["complete"] == 6
+    assert found["best"]["evaluator"] == "supernet"
+    assert len(found["finalists"]) == 2
+    accuracies = [record["trained_accuracy"] for record in found["finalists"]]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert {record["trial"] for record in found["finalists"]} == {record["trial"] for record in found["top"][:2]}
+    assert all(Path(record["weights"]).exists() for record in found["finalists"])
+    (weights,) = (folder / "cache" / "supernets").glob("*.safetensors")
+    assert weights.name.startswith("little-digits-")
+    assert "supernet: step" in done.stderr
+    example = EXAMPLES["search --evaluator supernet --json"]
+    assert_same_form(found["finalists"][0], example["finalists"][0])
+
+
+def test_another_search_takes_the_supernet_from_the_cache(searched):
+    _, done = searched
+    again = run("--space", "little.yaml", "--json", "--seed", "1", "--finalists", "0")
+    assert "supernet: step" not in again.stderr
+    found = json.loads(again.stdout)
+    assert found["study"] != json.loads(done.stdout)["study"]
+    assert "finalists" not in found
+
+
+def test_people_see_both_figures(searched):
+    said = run("--space", "little.yaml").stdout
+    assert "with the supernet's weights" in said
+    assert "trained from scratch for 1 epochs" in said
+
+
+def test_another_space_or_data_or_recipe_is_another_supernet(searched):
+    job = supernet_job("little.yaml", "digits", resolution=16, epochs=2, train_images=200)
+    others = [
+        replace(job, train_images=100),
+        supernet_job("little.yaml", "digits", resolution=24, epochs=2, train_images=200),
+        replace(job, space="mobilenet_v1"),
+    ]
+    assert job.path.exists()
+    assert len({job.path, *(other.path for other in others)}) == 4
+    with pytest.raises(NasError, match="no such file"):
+        others[0].load()
+
+
+def test_the_evaluator_refuses_what_it_cannot_judge(searched):
+    evaluator = SupernetEvaluator(supernet_job("little.yaml", "digits", resolution=16, epochs=2, train_images=200))
+    network = Architecture(32, (ConvBlock(12, 3, 2, "relu"), PoolBlock()), num_classes=10)
+    with pytest.raises(SpaceError, match="not a point of little"):
+        evaluator.evaluate(trial(network), lambda *_: False)
+    with pytest.raises(DataError, match="has 10 classes, the network tells apart 7"):
+        evaluator.evaluate(trial(network.with_num_classes(7)), lambda *_: False)
+    with pytest.raises(StudyError, match="inherit"):
+        evaluator.evaluate(trial(network, parent=1), lambda *_: False)
+
+
+def trial(network: Architecture, parent: int | None = None) -> Trial:
+    return Trial(0, Proposal(network, parent=parent), asked_after=0, state=TrialState.RUNNING)
+
+
+def test_a_supernet_without_data_is_refused():
+    with pytest.raises(NasError, match="the supernet evaluator trains its networks; expected --data"):
+        CliRunner().invoke(nas, ["search", "--budget", "60ms", "--evaluator", "supernet"], catch_exceptions=False)
+
+
+def test_progress_is_a_line_when_there_is_something_new(capsys):
+    show = SupernetProgress()
+    for step, metrics in ((1, {}), (2, {}), (3, {"accuracy_largest": 0.5}), (4, {"accuracy_largest": 0.5})):
+        show(step, 9, metrics)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(";")[0] for line in lines] == [
+        "supernet: step 1 of 9",
+        "supernet: step 3 of 9, accuracy of largest 50.0%",
+    ]
