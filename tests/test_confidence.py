@@ -128,7 +128,7 @@ class Untrained:
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr("nas.search.LocalExecutor", Untrained)
+    monkeypatch.setattr("nas.search.run.LocalExecutor", Untrained)
     monkeypatch.chdir(tmp_path)
     with Store.open("runs/trials.db") as store:
         yield store

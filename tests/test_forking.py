@@ -35,7 +35,7 @@ class Untrained:
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr("nas.search.LocalExecutor", Untrained)
+    monkeypatch.setattr("nas.search.run.LocalExecutor", Untrained)
     monkeypatch.setattr(Untrained, "evaluated", 0)
     with Store.open(tmp_path / "elsewhere" / "trials.db") as store:
         yield store

@@ -1,0 +1,31 @@
+"""`nas search`, for Python: settings, the problem they pose, who judges, and the run itself."""
+
+from nas.search.problem import front_costs
+from nas.search.run import SearchResult, result, search
+from nas.search.settings import (
+    DEFAULT_SPACE,
+    DEFAULT_TRIALS,
+    ProxyTraining,
+    SearchSettings,
+    accuracy_version,
+    choose_evaluator,
+    default_strategy,
+    num_classes,
+    proxy_training,
+)
+
+__all__ = [
+    "DEFAULT_SPACE",
+    "DEFAULT_TRIALS",
+    "ProxyTraining",
+    "SearchResult",
+    "SearchSettings",
+    "accuracy_version",
+    "choose_evaluator",
+    "default_strategy",
+    "front_costs",
+    "num_classes",
+    "proxy_training",
+    "result",
+    "search",
+]

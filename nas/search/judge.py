@@ -1,0 +1,61 @@
+"""Who judges the networks of a search, with all that it needs at hand before work begins."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nas.accuracy.predictor import load_predictor
+from nas.errors import NasError
+from nas.evaluators.predictor import PredictorEvaluator
+from nas.search.settings import SearchSettings
+from nas.training.data import load_data
+from nas.trial import Evaluator, Metrics
+
+Watch = Callable[[int, int, Metrics], None]
+"""As in `nas.training.supernet`, which means importing torch."""
+
+
+def judged_by(settings: SearchSettings) -> dict[str, str]:
+    """What every trial of the study says of its accuracy."""
+    model = {} if settings.accuracy_version is None else {"accuracy_model": settings.accuracy_version}
+    return {"evaluator": settings.evaluator, **model}
+
+
+def make_evaluator(settings: SearchSettings, folder: Path, threads: int) -> Evaluator:
+    """The evaluator, when all that it needs is there: a download or a broken folder shows before work."""
+    if settings.data is None:
+        return PredictorEvaluator(load_predictor(settings.space))
+    from nas.evaluators.proxy import ProxyEvaluator  # noqa: PLC0415 - torch
+    from nas.training.loop import Recipe  # noqa: PLC0415
+
+    proxy = settings.proxy
+    assert proxy is not None
+    load_data(settings.data, resolution=proxy.resolution)
+    return ProxyEvaluator(
+        data=settings.data,
+        recipe=Recipe(epochs=proxy.epochs, resolution=proxy.resolution),
+        train_images=proxy.train_images,
+        val_images=proxy.val_images,
+        folder=folder,
+        threads=threads,
+    )
+
+
+def make_supernet_evaluator(settings: SearchSettings, train_threads: int, threads: int, watch: Watch) -> Evaluator:
+    """The evaluator of a supernet that is in the cache, or is trained now; see `nas.training.supernet_job`."""
+    from nas.evaluators.supernet import SupernetEvaluator  # noqa: PLC0415 - torch
+    from nas.training.supernet_job import supernet_job  # noqa: PLC0415
+
+    proxy = settings.proxy
+    assert proxy is not None
+    assert settings.data is not None
+    if settings.early_stop:
+        raise NasError("the supernet judges at once, no training can end early; expected no --early-stop")
+    job = supernet_job(
+        settings.space,
+        settings.data,
+        resolution=proxy.resolution,
+        epochs=proxy.epochs,
+        train_images=proxy.train_images,
+    )
+    job.ready(watch, threads=train_threads)
+    return SupernetEvaluator(job, proxy.val_images, threads=threads)

@@ -1,0 +1,186 @@
+"""`search()`: the main job. Find the most accurate network of a space within a latency budget."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from nas import forking
+from nas.begun import Milliseconds, require_name
+from nas.errors import StudyError
+from nas.executors.inline import InlineExecutor
+from nas.executors.local import LocalExecutor
+from nas.forking import basis, fidelity, fork_names, require_unchanged
+from nas.latency.model import LatencyModel
+from nas.search.judge import Watch, judged_by, make_evaluator, make_supernet_evaluator
+from nas.search.problem import make_problem, make_search_strategy
+from nas.search.settings import SearchSettings, num_classes
+from nas.space import load_space
+from nas.stopping import SuccessiveHalving
+from nas.store.store import Predictor, Store, StoredTrial, StudyRecord
+from nas.strategies.problem import Problem
+from nas.study import Listener, Study, Target, software_versions
+from nas.trial import Executor, TrialState
+
+_TOP = 10
+_TOGETHER = 100  # predicted trials that are recorded at once
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found; all of it is within the budget."""
+
+    study: str
+    counts: Mapping[TrialState, int]
+    best: StoredTrial | None
+    front: list[StoredTrial]
+    top: list[StoredTrial]  # the ten most accurate
+
+
+def search(  # noqa: PLR0913 - settings, and where and how they run
+    settings: SearchSettings,
+    *,
+    latency: LatencyModel,
+    store: Store,
+    listener: Listener,
+    workers: int = 1,
+    threads: int = 1,
+    name: str | None = None,
+    reuse: bool = True,
+    fork: bool = False,
+    watch: Watch = lambda step, steps, metrics: None,
+) -> SearchResult:
+    """Run the search, or go on with it where it stopped.
+
+    With `reuse`, a network that any study of the store has trained in the same way is not trained again. With
+    `fork`, a study whose space, latency table or nas has changed goes on as a new one that starts from its trials.
+    `latency` is the model of `settings.target`. `workers` processes train at once, each with `threads` threads:
+    for networks and images as small as these, more workers use the cores better than more threads do. Weights go into
+    a folder of the study's name beside the database. The evaluator `supernet` is trained first, unless the cache has
+    it; `watch` hears of its steps.
+
+    Raises:
+        BudgetError: no network of the space meets the budget.
+        StudyError: the study exists with other settings, or another process runs it.
+        LatencyError: a confidence that is no share above 0 and below 1.
+        NasError: wrong settings, data that cannot be had, a full disk.
+    """
+    name, rests_on = name or settings.study_name, _basis(settings)
+    name, old = fork_names(store, name, rests_on) if fork else (name, name)
+    record = _begun(store, name, settings)
+    space = load_space(settings.space).with_num_classes(num_classes(settings.data))
+    target = Target(latency.target, latency.version, Milliseconds(latency))
+    problem = make_problem(settings, space, latency)
+    strategy = make_search_strategy(settings, problem, _planned(record, settings))
+    same = _fidelity(settings)
+    if settings.evaluator == "supernet":
+        evaluator = make_supernet_evaluator(settings, workers * threads, threads, watch)
+    else:
+        evaluator = make_evaluator(settings, store.weights_folder(name), threads)
+    if record is None:
+        begin = _Beginning(settings, rests_on, same)
+        record = begin.fork(store, old, name, problem, target) if fork else begin.anew(store, name)
+    study = Study(
+        name,
+        store=store,
+        strategy=strategy,
+        target=target,
+        trials=settings.trials,
+        seed=settings.seed,
+        listener=listener,
+        stopping=SuccessiveHalving(settings.proxy.epochs) if settings.early_stop and settings.proxy else None,
+        fidelity=same if reuse and record.fidelity == same else None,
+        inherited=record.inherited,
+        judged_by=judged_by(settings),
+    )
+    executor: Executor = LocalExecutor(workers)
+    if settings.data is None:
+        executor = InlineExecutor(store.batch, _TOGETHER)
+    with study:
+        executor.run(study, evaluator)
+    return result(store, name, settings.budget_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What a new study records of itself."""
+
+    settings: SearchSettings
+    basis: Mapping[str, str]
+    fidelity: str | None
+
+    def anew(self, store: Store, name: str) -> StudyRecord:
+        return store.create_study(name, asdict(self.settings), self.fidelity, basis=self.basis)
+
+    def fork(self, store: Store, old: str, name: str, problem: Problem, target: Target) -> StudyRecord:
+        """Raises StudyError if the old study had other settings."""
+        origin = store.study(old)
+        assert origin is not None, "fork_names has seen it"
+        _require_same(origin, self.settings)
+        return forking.fork(
+            store,
+            old,
+            name,
+            asdict(self.settings),
+            basis=self.basis,
+            fidelity=self.fidelity,
+            problem=problem,
+            predictor=Predictor(target.name, target.version),
+            latency_ms=target.latency_ms,
+        )
+
+
+def result(store: Store, name: str, budget_ms: float) -> SearchResult:
+    """What the recorded trials of a study say, within the budget."""
+    front = store.front([name], max_latency_ms=budget_ms)
+    best, top = front[-1] if front else None, _most_accurate(store, name, budget_ms)
+    return SearchResult(name, store.study_summary(name), best, front, top)
+
+
+def _most_accurate(store: Store, name: str, budget_ms: float) -> list[StoredTrial]:
+    """The `_TOP` best complete trials within the budget, of equal ones the faster first."""
+    fit = [t for t in store.trials(name, states=[TrialState.COMPLETE]) if (t.latency_ms or 0.0) <= budget_ms]
+    return sorted(fit, key=lambda t: (-(t.trial.accuracy or 0.0), t.latency_ms or 0.0))[:_TOP]
+
+
+def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | None:
+    """The study's record if it was begun before, with these settings.
+
+    Raises:
+        StudyError: it was begun with other settings or another latency table, or its name is no name of a folder.
+    """
+    require_name(name)
+    record = store.study(name)
+    if record is not None:
+        require_unchanged(record, _basis(settings))
+        _require_same(record, settings)
+    return record
+
+
+def _planned(record: StudyRecord | None, settings: SearchSettings) -> int:
+    """Number of trials the study was begun with, by which its strategy is sized."""
+    return settings.trials if record is None else int(record.settings["trials"])
+
+
+def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
+    begun, wanted = dict(record.settings), asdict(settings)
+    for key in sorted((begun.keys() | wanted.keys()) - {"trials", "latency_version", "accuracy_version"}):
+        if begun.get(key) != wanted.get(key):
+            raise StudyError(
+                f"study {record.name!r} was begun with {key}={begun.get(key)!r}, not {wanted.get(key)!r}; "
+                f"give the same options to go on with it, or another --study NAME"
+            )
+
+
+def _basis(settings: SearchSettings) -> dict[str, str]:
+    """Versions of what decides which networks the search tries."""
+    model = {} if settings.accuracy_version is None else {"accuracy model": settings.accuracy_version}
+    return {**basis(settings.space, settings.latency_version), **model}
+
+
+def _fidelity(settings: SearchSettings) -> str | None:
+    """What other studies must have in common for their outcomes to be reused; None: judging again costs little.
+
+    So it is with a prediction, and with a supernet, whose figures are those of one space besides.
+    """
+    if settings.data is None or settings.proxy is None or settings.evaluator == "supernet":
+        return None
+    return fidelity(settings.data, settings.evaluator, asdict(settings.proxy), software_versions())
