@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from nas.cli.main import nas
 from nas.errors import NasError
 from nas.search import SearchSettings, front_costs, proxy_training, result
+from nas.search.problem import front_objectives
 from nas.space import load_reference
 from nas.store.store import Store
 from nas.study import sizes
@@ -75,7 +76,7 @@ def found(folder, objectives):
             trial = Trial(number, Proposal(network), 0, TrialState.RUNNING)
             store.add_trial("s", trial, sizes(network), latency_ms, "pixel1", "1", {})
             store.finish("s", number, Outcome({"accuracy": accuracy}), 0)
-        return result(store, "s", settings)
+        return result(store, "s", settings.budget_ms, front_objectives(settings))
 
 
 def numbers(trials):

@@ -1,6 +1,6 @@
 """`search()`: the main job. Find the most accurate network of a space within a latency budget."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from nas import forking
@@ -15,6 +15,7 @@ from nas.search.problem import front_objectives, make_problem, make_search_strat
 from nas.search.settings import SearchSettings, num_classes
 from nas.space import load_space
 from nas.stopping import SuccessiveHalving
+from nas.store.records import FRONT_OBJECTIVES, Objective
 from nas.store.store import Predictor, Store, StoredTrial, StudyRecord
 from nas.strategies.problem import Problem
 from nas.study import Listener, Study, Target, software_versions
@@ -100,7 +101,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         executor = InlineExecutor(store.batch, _TOGETHER)
     with study:
         executor.run(study, evaluator)
-    return result(store, name, settings)
+    return result(store, name, settings.budget_ms, front_objectives(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,12 @@ class _Beginning:
         )
 
 
-def result(store: Store, name: str, settings: SearchSettings) -> SearchResult:
+def result(
+    store: Store, name: str, budget_ms: float, objectives: Sequence[Objective] = FRONT_OBJECTIVES
+) -> SearchResult:
     """What the recorded trials of a study say, within the budget."""
-    front = store.front([name], max_latency_ms=settings.budget_ms, objectives=front_objectives(settings))
-    top = store.most_accurate(name, _TOP, settings.budget_ms)
+    front = store.front([name], max_latency_ms=budget_ms, objectives=objectives)
+    top = store.most_accurate(name, _TOP, budget_ms)
     return SearchResult(name, store.study_summary(name), top[0] if top else None, front, top)
 
 
