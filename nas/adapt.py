@@ -161,9 +161,8 @@ def result(store: Store, name: str, strategy: NetAdapt) -> AdaptResult:
     number = path[-1].number if last is None else last.number
     holder = path[-1].holder if last is None else last.number
     ids = {stored.trial.number: stored.id for stored in trials}
-    return AdaptResult(
-        name, store.study_summary(name), path, ids, trials[number], trial_weights(store.weights_folder(name), holder)
-    )
+    weights = weights_path(trials[holder], store)
+    return AdaptResult(name, store.study_summary(name), path, ids, trials[number], weights)
 
 
 def _recorded(settings: AdaptSettings) -> dict[str, Any]:
@@ -256,15 +255,34 @@ def _evaluator(settings: AdaptSettings, source: Source, folder: Path, threads: i
     )
 
 
+def weights_path(stored: StoredTrial, store: Store) -> Path:
+    """Where a trial's weights lie if they were kept: of a reused outcome, in the study that trained it."""
+    trained = _trained(stored, store)
+    return trial_weights(store.weights_folder(trained.study), trained.trial.number)
+
+
+def _trained(stored: StoredTrial, store: Store) -> StoredTrial:
+    """The trial whose outcome this one has: itself, unless it reused another's."""
+    if stored.source is None:
+        return stored
+    source = store.trial(stored.source)
+    assert source is not None, "a foreign key of the database"
+    return _trained(source, store)
+
+
 def trial_source(stored: StoredTrial, store: Store) -> Source:
-    """A trial of ours with the weights that its study kept.
+    """A trial of ours with the weights that were kept of its training.
 
     Raises:
         NasError: they are not there (any more), or those of another network.
     """
-    path = trial_weights(store.weights_folder(stored.study), stored.trial.number)
+    path = weights_path(stored, store)
     if not path.exists():
-        raise NasError(f"trial:{stored.id} has no weights: {path} is not there; trials that did not win lose theirs")
+        reused = "" if stored.source is None else f" (it reuses the training of trial:{stored.source})"
+        raise NasError(
+            f"trial:{stored.id} has no weights: {path} is not there{reused}; only networks that nas search trained and "
+            f"nas adapt chose keep theirs, nas train trial:{stored.id} makes new ones"
+        )
     architecture, network = read_network(path)
     if architecture != stored.trial.proposal.architecture:
         raise NasError(f"{path}: holds the weights of another network than trial:{stored.id}")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from nas import adapt as job
@@ -17,8 +18,8 @@ from nas.latency.targets import load_target
 from nas.network.build import build
 from nas.network.widths import with_widths
 from nas.sources import load_source
-from nas.store.store import Store
-from nas.training.checkpoint import read_network, save_weights
+from nas.store.store import Sizes, Store
+from nas.training.checkpoint import read_network, read_tensors, save_weights
 from nas.training.data import load_data
 from nas.training.loop import Recipe, train
 from nas.trial import Outcome, Proposal, Trial, TrialState
@@ -299,3 +300,57 @@ def test_when_every_proposal_diverges_the_study_ends_and_says_so(seed_file, here
         pytest.raises(StudyError, match="proposals of iteration 1 failed: the loss became"),
     ):
         run(store, seed_file, Recorder(), proposals="full", lr=1e30)
+
+
+class Guessing:
+    """Costs of the Pixel, of which the op that makes 128 channels is not a measured one."""
+
+    base_ms, op_ms = PIXEL.costs.base_ms, PIXEL.costs.op_ms
+
+    def guessed(self, layer) -> bool:
+        return (layer.kind, layer.out_channels) == ("conv", 128)
+
+
+def test_the_command_says_what_of_the_latency_and_the_steps_was_not_measured(seed_file, tmp_path, here, monkeypatch):
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("nas.latency.on_miss.load_model", lambda target, on_miss: replace(PIXEL, costs=Guessing()))
+    command = (
+        f"adapt --from {seed_file} --target host --budget 1s --data digits --resolution 16 --final-epochs 0 --workers 1"
+    )
+    shown = invoke(f"{command} --json")
+    assert [entry["interpolated"] for entry in json.loads(shown.stdout)["latency"]] == [1, 1]
+    assert shown.stderr.count("nas latency steps --target host would measure") == 1
+    again = invoke(f"{command} --steps 8")
+    lines = [line for line in again.stdout.splitlines() if line.endswith("; 1 of its ops interpolated)")]
+    assert [line.split()[0] for line in lines] == ["seed", "final"]
+    assert "nas latency steps" not in again.stderr
+    assert "nas latency steps" not in invoke(command.replace("host", "pixel")).stderr
+
+
+def test_weights_of_a_reused_training_are_found_where_it_was_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = build(SEED, seed=1)
+    with Store.open("elsewhere/trials.db") as store:
+        sizes, versions = Sizes(1, 1, 1), {"nas": "0"}
+        for study, number in (("first", 0), ("first", 1), ("second", 0)):
+            if store.study(study) is None:
+                store.create_study(study, {"data": "digits", "resolution": 16})
+            source = store.trials("first")[1].id if study == "second" else None
+            store.add_trial(study, trial(number), sizes, 1.0, "pixel1", "1", versions, source=source)
+            store.finish(study, number, Outcome({"accuracy": 0.5}), told=number)
+        reused = store.trials("second")[0]
+        path = store.weights_folder("first") / "trial-1.safetensors"
+        save_weights(path, network, {"architecture": SEED.to_json()})
+        found = job.trial_source(reused, store).network
+    assert found is not None
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in found.state_dict().items())
+    options = f"trial:{reused.id} --store elsewhere/trials.db"
+    exported = json.loads(invoke(f"export {options} --format state-dict --out out --json").stdout)
+    assert read_tensors(Path("out", exported["file"])).keys() == network.state_dict().keys()
+    path.unlink()
+    line = (
+        r"trial:3 has no weights: elsewhere/first/trial-1\.safetensors is not there \(it reuses .* trial:2\); [^\n]*$"
+    )
+    for command in (f"export {options} --format onnx", f"adapt --from {options} --budget 1s --data digits"):
+        with pytest.raises(NasError, match=line):
+            invoke(command)

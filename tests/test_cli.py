@@ -233,9 +233,44 @@ def test_fronts_of_different_devices_or_data_are_not_mixed(nas, tmp_path):
     recorded(tmp_path, "laptop", data="digits", target="host", budget_ms=20.0, latency_ms=9.0)
     code, _, err = nas("pareto")
     assert code == 2
-    assert "cannot be compared (phone: cifar10 on pixel1; laptop: digits on host; what differs" in err
+    assert "cannot be compared (phone: cifar10 by proxy on pixel1; laptop: digits by proxy on host; what differs" in err
     assert [p["study"] for p in json.loads(nas("pareto", "phone", "--json")[1])] == ["phone"]
     assert [p["study"] for p in json.loads(nas("pareto", "--target", "host", "--json")[1])] == ["laptop"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"evaluator": "proxy"}, {"evaluator": "supernet"}, "a: cifar10 by proxy on pixel1; b: cifar10 by supernet on"),
+        ({}, {"evaluator": "supernet"}, "a: cifar10 by proxy on pixel1; b: cifar10 by supernet on pixel1"),
+        (
+            {"data": None, "evaluator": "predictor"},
+            {"evaluator": "proxy"},
+            "a: predicted on pixel1; b: cifar10 by proxy",
+        ),
+        (
+            {"evaluator": "supernet", "space": "x"},
+            {"evaluator": "supernet", "space": "y"},
+            "what differs is data, device",
+        ),
+    ],
+)
+def test_fronts_of_different_evaluators_are_not_mixed(nas, tmp_path, first, second, said):
+    for name, other in (("a", first), ("b", second)):
+        same = {"data": "cifar10", "target": "pixel1", "budget_ms": 60.0, "latency_ms": 50.0, "space": "x"}
+        recorded(tmp_path, name, **(same | other))
+    code, _, err = nas("pareto")
+    assert code == 2
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+    assert [point["study"] for point in json.loads(nas("pareto", "b", "--json")[1])] == ["b"]
+
+
+def test_studies_of_one_evaluator_share_a_front_whether_or_not_they_name_it(nas, tmp_path):
+    same = {"data": "cifar10", "target": "pixel1", "budget_ms": 60.0}
+    recorded(tmp_path, "old", **same, latency_ms=50.0, space="x")
+    recorded(tmp_path, "new", **same, latency_ms=40.0, space="y", evaluator="proxy")
+    assert [point["study"] for point in json.loads(nas("pareto", "--json")[1])] == ["new"]
 
 
 def test_trials_searched_for_one_device_are_ranked_for_another_without_training(nas, tmp_path):

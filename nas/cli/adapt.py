@@ -64,7 +64,6 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.cli import tables  # noqa: PLC0415
     from nas.cli.adapt_progress import adapt_progress  # noqa: PLC0415
     from nas.latency.on_miss import load_model  # noqa: PLC0415
-    from nas.latency.steps import width_steps  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
     from nas.training.data import describe_data  # noqa: PLC0415
 
@@ -80,7 +79,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
             latency_version=latency.version,
             resolution=resolution or info.resolution,
             data=data,
-            step=steps or width_steps(target).step(),
+            step=steps or _step(target),
             **options,
         )
         try:
@@ -109,6 +108,20 @@ def _source(text: str, store: "Store") -> "Source":
     from nas.sources import load_source  # noqa: PLC0415
 
     return trial_source(stored_trial(text, store), store) if text.startswith("trial:") else load_source(text)
+
+
+def _step(target: str) -> int:
+    """The target's own step; says on stderr if it could be measured and was not."""
+    from nas.latency.steps import width_steps  # noqa: PLC0415 - numpy
+
+    found = width_steps(target)
+    if found.source == "assumed":
+        click.echo(
+            f"widths are cut to multiples of {found.step()}, which is assumed; nas latency steps --target {target} "
+            f"would measure what suits {target}",
+            err=True,
+        )
+    return found.step()
 
 
 def _cores() -> int:
@@ -151,6 +164,7 @@ def result_record(found: "AdaptResult", latency: "LatencyModel") -> dict[str, An
                 "ms": estimate.ms,
                 "low_ms": estimate.low_ms,
                 "high_ms": estimate.high_ms,
+                "interpolated": len(estimate.interpolated),
                 "measured_ms": _measured_ms(step.architecture, latency.target),
             }
             for name, step, estimate in zip(("seed", "final"), (found.path[0], found.path[-1]), estimates, strict=True)
@@ -191,10 +205,10 @@ def _print_result(record: dict[str, Any], settings: "AdaptSettings") -> None:
     click.echo()
     for entry in record["latency"]:
         measured = "" if entry["measured_ms"] is None else f", measured {entry['measured_ms']:.2f} ms"
-        click.echo(
-            f"{entry['network']:5}  predicted {entry['ms']:.2f} ms ({entry['low_ms']:.2f} to {entry['high_ms']:.2f})"
-            f"{measured}"
-        )
+        interval = f"{entry['low_ms']:.2f} to {entry['high_ms']:.2f}"
+        if entry["interpolated"]:
+            interval += f"; {entry['interpolated']} of its ops interpolated"
+        click.echo(f"{entry['network']:5}  predicted {entry['ms']:.2f} ms ({interval}){measured}")
     final = record["final"]
     test = "" if final["test_accuracy"] is None else f", {final['test_accuracy']:.2%} on the test set"
     click.echo(

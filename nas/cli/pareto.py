@@ -9,20 +9,11 @@ from nas.architecture import Architecture
 from nas.cli.options import BYTES, COUNT, DURATION, json_option, store_option
 from nas.cli.records import COLUMNS, front_table, trial_record
 from nas.errors import NasError, StudyError
-from nas.store.records import Objective, Predictor, StudyRecord
+from nas.store.records import OBJECTIVES, Objective, Predictor, StudyRecord
 
 if TYPE_CHECKING:
     from nas.latency.model import LatencyModel
     from nas.store.store import Store
-
-
-OBJECTIVES: dict[str, Objective] = {
-    "accuracy": "accuracy",
-    "latency": "latency_ms",
-    "params": "params",
-    "macs": "macs",
-    "memory": "peak_activation_bytes",
-}
 
 
 @click.command()
@@ -128,7 +119,7 @@ def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> l
     """The studies of those names, or all, if their accuracies, and without a target their latencies, mean the same.
 
     Raises:
-        NasError: they were searched on different data, for different devices, or judged by different models.
+        NasError: they were searched on different data, for different devices, or judged in different ways.
     """
     records = store.studies()
     for name in names:
@@ -138,19 +129,26 @@ def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> l
     if target is not None and not names:
         chosen = [record for record in chosen if record.settings.get("target") == target] or chosen
     devices = {r.name: target or r.settings.get("target") for r in chosen}
-    kinds = {(r.settings.get("data"), devices[r.name], str(_judgement(r))): r.name for r in chosen}
+    kinds = {(_judge(r), devices[r.name], str(_judgement(r))): r.name for r in chosen}
     if len(kinds) > 1:
-        what = "; ".join(f"{name}: {data or 'predicted'} on {device}" for (data, device, _), name in kinds.items())
+        what = "; ".join(f"{name}: {judge} on {device}" for (judge, device, _), name in kinds.items())
         raise NasError(
-            f"the studies cannot be compared ({what}; what differs is data, device or judgement); "
+            f"the studies cannot be compared ({what}; what differs is data, device, evaluator or its settings); "
             f"name those of one kind: nas pareto STUDY ..."
         )
     return chosen
 
 
+def _judge(record: StudyRecord) -> str:
+    """Data and evaluator of the study; those from before there were several say no evaluator, and mean the proxy."""
+    data = record.settings.get("data")
+    return f"{data} by {record.settings.get('evaluator', 'proxy')}" if data else "predicted"
+
+
 def _judgement(record: StudyRecord) -> tuple[object, ...]:
-    """What an accuracy of the study depends on besides the data."""
-    return record.settings.get("proxy"), record.settings.get("accuracy_version")
+    """What an accuracy of the study depends on besides data and evaluator; a supernet's is that of one space."""
+    space = record.settings.get("space") if record.settings.get("evaluator") == "supernet" else None
+    return record.settings.get("proxy"), record.settings.get("accuracy_version"), space
 
 
 def _other_model(records: list[StudyRecord], target: str) -> "LatencyModel | None":

@@ -28,6 +28,7 @@ def print_result(found: SearchResult, settings: SearchSettings, latency: Latency
     if best.predicted:
         _print_predicted(found, settings)
     else:
+        click.echo(f"{_front_of(settings)}:\n")
         tables.print_table(*front_table(found.front))
     data = settings.data or "imagefolder:DIR"
     train = f"nas train trial:{best.id} --data {data}"
@@ -43,10 +44,17 @@ def _judgement(best: StoredTrial, settings: SearchSettings) -> str:
     return f"{best.trial.accuracy:.2%} on held-out images after {settings.proxy.epochs} epochs"
 
 
+def _front_of(settings: SearchSettings) -> str:
+    """The front by its objectives, if they are other ones than accuracy and latency."""
+    if settings.objectives in {"accuracy", "accuracy,latency"}:
+        return "the front"
+    return f"the front of {settings.objectives.replace(',', ', ')}"
+
+
 def _print_predicted(found: SearchResult, settings: SearchSettings) -> None:
     """The most accurate networks with their intervals, and what the figures are."""
     model = load_accuracy_model(settings.space)
-    click.echo(f"the ten most accurate (the front has {len(found.front)} networks):\n")
+    click.echo(f"the ten most accurate ({_front_of(settings)} has {len(found.front)} networks):\n")
     tables.print_table(*front_table(found.top))
     click.echo(
         f"\nNo network was trained. Accuracies are predictions of {model.predicts}, fitted on {model.networks} trained "

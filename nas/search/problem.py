@@ -8,6 +8,7 @@ from nas.latency.model import LatencyModel, OpSumModel
 from nas.reward import make_reward
 from nas.search.settings import RANKING, SearchSettings
 from nas.space import SearchSpace
+from nas.store.records import FRONT_OBJECTIVES, OBJECTIVES, Objective
 from nas.strategies.costs import BatchCost, Costs
 from nas.strategies.problem import Problem
 from nas.strategies.ranking import Oracle, Ranking
@@ -74,6 +75,12 @@ def front_costs(objectives: str, strategy: str) -> tuple[str, ...]:
             f"accuracy,latency nsga2 and ranking"
         )
     return tuple(costs)
+
+
+def front_objectives(settings: SearchSettings) -> tuple[Objective, ...]:
+    """What the front of the search's result compares; accuracy and latency if the search sought a single network."""
+    costs = front_costs(settings.objectives, settings.strategy)
+    return ("accuracy", *(OBJECTIVES[cost] for cost in costs)) if costs else FRONT_OBJECTIVES
 
 
 def make_search_strategy(settings: SearchSettings, problem: Problem, trials: int) -> Strategy:

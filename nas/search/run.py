@@ -1,6 +1,6 @@
 """`search()`: the main job. Find the most accurate network of a space within a latency budget."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from nas import forking
@@ -11,10 +11,11 @@ from nas.executors.local import LocalExecutor
 from nas.forking import basis, fidelity, fork_names, require_unchanged
 from nas.latency.model import LatencyModel
 from nas.search.judge import Watch, judged_by, make_evaluator, make_supernet_evaluator
-from nas.search.problem import make_problem, make_search_strategy
+from nas.search.problem import front_objectives, make_problem, make_search_strategy
 from nas.search.settings import SearchSettings, num_classes
 from nas.space import load_space
 from nas.stopping import SuccessiveHalving
+from nas.store.records import FRONT_OBJECTIVES, Objective
 from nas.store.store import Predictor, Store, StoredTrial, StudyRecord
 from nas.strategies.problem import Problem
 from nas.study import Listener, Study, Target, software_versions
@@ -26,7 +27,11 @@ _TOGETHER = 100  # predicted trials that are recorded at once
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found; all of it is within the budget."""
+    """What a search found; all of it is within the budget.
+
+    The front is that of the search's objectives, the fastest first; the best trial, the most accurate one and of equal
+    ones the fastest, need not be its last.
+    """
 
     study: str
     counts: Mapping[TrialState, int]
@@ -96,7 +101,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         executor = InlineExecutor(store.batch, _TOGETHER)
     with study:
         executor.run(study, evaluator)
-    return result(store, name, settings.budget_ms)
+    return result(store, name, settings.budget_ms, front_objectives(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +133,13 @@ class _Beginning:
         )
 
 
-def result(store: Store, name: str, budget_ms: float) -> SearchResult:
+def result(
+    store: Store, name: str, budget_ms: float, objectives: Sequence[Objective] = FRONT_OBJECTIVES
+) -> SearchResult:
     """What the recorded trials of a study say, within the budget."""
-    front = store.front([name], max_latency_ms=budget_ms)
-    best, top = front[-1] if front else None, _most_accurate(store, name, budget_ms)
-    return SearchResult(name, store.study_summary(name), best, front, top)
-
-
-def _most_accurate(store: Store, name: str, budget_ms: float) -> list[StoredTrial]:
-    """The `_TOP` best complete trials within the budget, of equal ones the faster first."""
-    fit = [t for t in store.trials(name, states=[TrialState.COMPLETE]) if (t.latency_ms or 0.0) <= budget_ms]
-    return sorted(fit, key=lambda t: (-(t.trial.accuracy or 0.0), t.latency_ms or 0.0))[:_TOP]
+    front = store.front([name], max_latency_ms=budget_ms, objectives=objectives)
+    top = store.most_accurate(name, _TOP, budget_ms)
+    return SearchResult(name, store.study_summary(name), top[0] if top else None, front, top)
 
 
 def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | None:

@@ -49,6 +49,15 @@ class Predictor:
 Objective = Literal["accuracy", "latency_ms", "params", "macs", "peak_activation_bytes"]
 """What a front compares; accuracy is to be large, all else small."""
 
+OBJECTIVES: Mapping[str, Objective] = {
+    "accuracy": "accuracy",
+    "latency": "latency_ms",
+    "params": "params",
+    "macs": "macs",
+    "memory": "peak_activation_bytes",
+}
+"""By the names that people give them."""
+
 FRONT_OBJECTIVES: tuple[Objective, ...] = ("accuracy", "latency_ms")
 """Those of a front where nothing else is said."""
 

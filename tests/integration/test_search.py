@@ -81,7 +81,7 @@ def finished(tmp_path_factory):
 
 def test_a_search_trains_its_trials_and_reports_the_best_within_the_budget(finished):
     _, found = finished
-    assert list(found) == ["study", "trials", "best", "front", "interpolated"]
+    assert list(found) == ["study", "trials", "best", "front", "interpolated", "top"]
     assert found["trials"]["complete"] == 4
     assert found["best"]["latency_ms"] <= 40
     assert found["best"]["accuracy"] == max(point["accuracy"] for point in found["front"])
