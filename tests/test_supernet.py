@@ -241,7 +241,7 @@ def test_a_diverging_training_is_one_line(tiny, digits, tmp_path):
 
 def test_networks_with_shared_weights_recognise_digits(tiny, tmp_path):
     shared, data = Family(tiny), load_data("digits")
-    recipe = replace(RECIPE, training=replace(RECIPE.training, epochs=4))
+    recipe = replace(RECIPE, training=replace(RECIPE.training, epochs=3))
     metrics = train_supernet(shared, data, recipe, lambda *_: None, tmp_path / "x.safetensors")
     assert metrics["accuracy_largest"] > 0.85
     rng = Random(4)
