@@ -1,6 +1,5 @@
 """`check()`: whether a cheap evaluator puts networks into the order that proper training does."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +30,15 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The comparison; `low` and `high` bound tau with `COVERAGE`, for other networks of the space."""
+    """The comparison; `low` and `high` bound tau with `COVERAGE`, for other networks of the space.
+
+    All three are None where one of the judges finds all networks equal: tau is not defined there.
+    """
 
     compared: tuple[Compared, ...]
-    kendall: float
-    low: float
-    high: float
+    kendall: float | None
+    low: float | None
+    high: float | None
 
 
 def random_networks(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
@@ -76,14 +78,15 @@ def check(  # noqa: PLR0913, PLR0917 - two judges, where they keep what they kno
         for network, one, other in zip(networks, judged, trained, strict=True)
     )
     both = [c.judged for c in compared], [c.trained for c in compared]
-    return Check(compared, kendall(*both), *kendall_interval(*both, coverage=COVERAGE))
+    low, high = kendall_interval(*both, coverage=COVERAGE) or (None, None)
+    return Check(compared, kendall(*both), low, high)
 
 
 def check_record(found: Check) -> dict[str, Any]:
     """What `nas space check --json` prints of a comparison; documented in docs/json.md."""
     return {
         "networks": len(found.compared),
-        **{name: _finite(getattr(found, name)) for name in ("kendall", "low", "high")},
+        **{name: _rounded(getattr(found, name)) for name in ("kendall", "low", "high")},
         "coverage": COVERAGE,
         "judge_seconds": round(sum(c.judge_seconds for c in found.compared), 1),
         "train_seconds": round(sum(c.train_seconds for c in found.compared), 1),
@@ -94,6 +97,5 @@ def check_record(found: Check) -> dict[str, Any]:
     }
 
 
-def _finite(tau: float) -> float | None:
-    """Rounded; None where all networks are equally good to a judge."""
-    return None if math.isnan(tau) else round(tau, 4)
+def _rounded(tau: float | None) -> float | None:
+    return None if tau is None else round(tau, 4)

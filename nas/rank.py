@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 _RESAMPLES = 4000
 
 
-def kendall(one: Sequence[float], other: Sequence[float]) -> float:
-    """Kendall's tau-b, from -1 to 1; nan where one of the two makes no difference between things.
+def kendall(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Kendall's tau-b, from -1 to 1; None where one of the two finds all things equal: it is not defined there.
 
     >>> kendall([1, 2, 3, 4], [10, 20, 40, 30])
     0.6666666666666666
@@ -19,12 +19,18 @@ def kendall(one: Sequence[float], other: Sequence[float]) -> float:
 
 def kendall_interval(
     one: Sequence[float], other: Sequence[float], *, coverage: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """An interval of tau by percentiles of bootstrap samples: how much other things of the kind might change it."""
+) -> tuple[float, float] | None:
+    """An interval of tau by percentiles of bootstrap samples: how much other things of the kind might change it.
+
+    Samples in which tau is not defined are left out; None where it is defined in none.
+    """
     signs, others, rng = _signs(one), _signs(other), np.random.default_rng(seed)
     drawn = rng.integers(0, len(one), (_RESAMPLES, len(one)))
     taus = [_tau(signs[np.ix_(places, places)], others[np.ix_(places, places)]) for places in drawn]
-    low, high = np.nanpercentile(taus, [50 * (1 - coverage), 50 * (1 + coverage)])
+    defined = [tau for tau in taus if tau is not None]
+    if not defined:
+        return None
+    low, high = np.percentile(defined, [50 * (1 - coverage), 50 * (1 + coverage)])
     return float(low), float(high)
 
 
@@ -35,6 +41,6 @@ def _signs(values: Sequence[float]) -> NDArray[np.float64]:
     return signs
 
 
-def _tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def _tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
     pairs = np.abs(one).sum() * np.abs(other).sum()
-    return float((one * other).sum() / np.sqrt(pairs)) if pairs else float("nan")
+    return float((one * other).sum() / np.sqrt(pairs)) if pairs else None

@@ -1,7 +1,7 @@
 """Checking a cheap evaluator against proper training."""
 
 import json
-import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import kendalltau
 
-from nas.check import check, random_networks
+from nas.architecture import Architecture, ConvBlock, PoolBlock
+from nas.check import Check, Compared, check, check_record, random_networks
+from nas.cli import space_check
 from nas.cli.main import nas
 from nas.errors import NasError
 from nas.evaluators.full import FullEvaluator
@@ -37,7 +39,24 @@ def test_tau_is_scipys_with_and_without_ties(seed):
     rng = np.random.default_rng(seed)
     one, other = rng.integers(0, 6, 20), rng.normal(size=20)
     assert kendall(one, other) == pytest.approx(kendalltau(one, other).statistic)
-    assert math.isnan(kendall([1, 1, 1], [1, 2, 3]))
+
+
+def test_tau_is_not_defined_where_a_judge_finds_all_equal():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert kendall([1, 1, 1], [1, 2, 3]) is None
+        assert kendall_interval([1, 1, 1], [1, 2, 3]) is None
+        assert kendall_interval([1, 2, 3], [1, 1, 1]) is None
+        low, high = kendall_interval([1, 1, 2], [1, 2, 3])  # of the samples some have no tau
+    assert low <= high
+
+
+def test_no_tau_is_null_and_said(capsys):
+    network = Architecture(32, (ConvBlock(8, 3, 2, "relu"), PoolBlock()), num_classes=10)
+    found = Check((Compared(network, 0.1, 0.5, 1.0, 2.0), Compared(network, 0.1, 0.6, 1.0, 2.0)), None, None, None)
+    assert [check_record(found)[key] for key in ("kendall", "low", "high")] == [None] * 3
+    space_check._print("proxy", "digits", 1, found)
+    assert "digits: not defined, one of the two finds all networks equal (2 networks)" in capsys.readouterr().out
 
 
 def test_the_interval_holds_tau_and_narrows_with_more_networks():
@@ -85,9 +104,12 @@ def test_what_is_known_is_not_done_again(little, tmp_path):
     assert all(0 < one.trained < 1 for one in more.compared)
 
 
-def test_more_networks_than_the_space_has_are_refused(little):
-    with pytest.raises(NasError, match="different networks were found; expected 5000"):
-        random_networks(load_space(little), 5000, seed=0)
+def test_more_networks_than_the_space_has_are_refused(tmp_path):
+    path = tmp_path / "two.yaml"
+    path.write_text("{name: two, resolution: 32, stages: [{op: conv, channels: [8, 16]}], head: {type: plain}}")
+    assert len(random_networks(load_space(path), 2, seed=0)) == 2
+    with pytest.raises(NasError, match="only 2 different networks were found; expected 3"):
+        random_networks(load_space(path), 3, seed=0)
 
 
 @pytest.mark.parametrize("evaluator", ["supernet", "proxy"])

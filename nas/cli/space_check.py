@@ -113,7 +113,6 @@ def _say(line: str) -> None:
 
 
 def _print(evaluator: str, data: str, epochs: int, found: "Check") -> None:
-    from nas.check import COVERAGE  # noqa: PLC0415
     from nas.cli import tables  # noqa: PLC0415
 
     rows = [
@@ -121,9 +120,18 @@ def _print(evaluator: str, data: str, epochs: int, found: "Check") -> None:
         for c in sorted(found.compared, key=lambda c: -c.trained)
     ]
     tables.print_table(("network ", evaluator, f"test, {epochs} epochs"), rows)
-    cost = sum(c.judge_seconds for c in found.compared) / len(rows), sum(c.train_seconds for c in found.compared)
+    judging = sum(c.judge_seconds for c in found.compared) / len(rows)
+    training = sum(c.train_seconds for c in found.compared) / len(rows)
     click.echo(
-        f"\nKendall's tau between {evaluator} and training on {data}: {found.kendall:.2f} ({found.low:.2f} to "
-        f"{found.high:.2f} with confidence {COVERAGE:g}, {len(rows)} networks); {cost[0]:.1f} s to judge one, "
-        f"{cost[1] / len(rows):.0f} s to train it"
+        f"\nKendall's tau between {evaluator} and training on {data}: {_tau(found)} ({len(rows)} networks); "
+        f"{judging:.1f} s to judge one, {training:.0f} s to train it"
     )
+
+
+def _tau(found: "Check") -> str:
+    """With its interval; or why there is none."""
+    from nas.check import COVERAGE  # noqa: PLC0415
+
+    if found.kendall is None:
+        return "not defined, one of the two finds all networks equal"
+    return f"{found.kendall:.2f}, {found.low:.2f} to {found.high:.2f} with confidence {COVERAGE:g}"
