@@ -75,7 +75,10 @@ class AdaptSettings:
 
 @dataclass(frozen=True, slots=True)
 class AdaptResult:
-    """What came out: the networks of the path, the last one trained, and where its weights are."""
+    """What came out: the networks of the path, the last one trained, and where its weights are.
+
+    Where nothing was trained, they are those that it would inherit: of the last network of the path that has any.
+    """
 
     study: str
     counts: Mapping[TrialState, int]
@@ -257,17 +260,17 @@ def _evaluator(settings: AdaptSettings, source: Source, folder: Path, threads: i
 
 def weights_path(stored: StoredTrial, store: Store) -> Path:
     """Where a trial's weights lie if they were kept: of a reused outcome, in the study that trained it."""
-    trained = _trained(stored, store)
+    trained = trained_by(stored, store)
     return trial_weights(store.weights_folder(trained.study), trained.trial.number)
 
 
-def _trained(stored: StoredTrial, store: Store) -> StoredTrial:
+def trained_by(stored: StoredTrial, store: Store) -> StoredTrial:
     """The trial whose outcome this one has: itself, unless it reused another's."""
     if stored.source is None:
         return stored
     source = store.trial(stored.source)
     assert source is not None, "a foreign key of the database"
-    return _trained(source, store)
+    return trained_by(source, store)
 
 
 def trial_source(stored: StoredTrial, store: Store) -> Source:

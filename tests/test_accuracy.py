@@ -12,6 +12,7 @@ from nas.accuracy.fit import RULE, TrainedNetworks, fit_accuracy, held_out
 from nas.accuracy.model import AccuracyModel, Effect, accuracy_file, load_accuracy_model, save_accuracy_model
 from nas.accuracy.predictor import load_predictor, make_predictor
 from nas.accuracy.ridge import fit_quadratic
+from nas.accuracy.score import score
 from nas.accuracy.table import provenance, read_trained
 from nas.errors import AccuracyError, SpaceError, SpecError
 from nas.space import load_reference, load_space
@@ -176,6 +177,14 @@ def test_too_few_or_equal_networks_make_no_model(space):
         fit_accuracy(space, few.part(np.arange(len(few)) < 19), predicts="test")
     with pytest.raises(AccuracyError, match="all networks have the accuracy 50"):
         fit_accuracy(space, TrainedNetworks(few.genotypes, np.full(len(few), 50.0), few.ids), predicts="test")
+
+
+def test_a_correlation_that_is_not_defined_is_none():
+    for predicted, accuracies in (([60.0], [61.0]), ([60.0, 61.0], [62.0, 62.0])):
+        found = score(np.array(predicted), np.array(accuracies))
+        assert found["kendall"] is None
+        assert found["spearman"] is None
+        assert found["mae"] > 0
 
 
 # Files

@@ -327,6 +327,18 @@ def test_the_command_says_what_of_the_latency_and_the_steps_was_not_measured(see
     assert "nas latency steps" not in invoke(command.replace("host", "pixel")).stderr
 
 
+def test_a_result_that_nothing_trained_is_not_said_to_have_the_weights_of_what_it_was_cut_from(seed_file, here):
+    command = (
+        f"adapt --from {seed_file} --budget {0.95 * SEED_MS}ms --data digits --resolution 16 --proposals zero "
+        f"--final-epochs 0 --workers 1"
+    )
+    final = json.loads(invoke(f"{command} --json").stdout)["final"]
+    assert final["weights"] is None
+    shown = invoke(command).stdout
+    assert f"next: nas train trial:{final['trial']}" in shown
+    assert "weights in" not in shown
+
+
 def test_weights_of_a_reused_training_are_found_where_it_was_trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     network = build(SEED, seed=1)
@@ -347,6 +359,8 @@ def test_weights_of_a_reused_training_are_found_where_it_was_trained(tmp_path, m
     options = f"trial:{reused.id} --store elsewhere/trials.db"
     exported = json.loads(invoke(f"export {options} --format state-dict --out out --json").stdout)
     assert read_tensors(Path("out", exported["file"])).keys() == network.state_dict().keys()
+    assert (exported["network"], exported["provenance"]["trial"]) == (f"trial:{reused.id}", reused.source)
+    assert exported["provenance"]["study"] == "first"
     path.unlink()
     line = (
         r"trial:3 has no weights: elsewhere/first/trial-1\.safetensors is not there \(it reuses .* trial:2\); [^\n]*$"

@@ -124,3 +124,14 @@ def test_the_command_compares_an_evaluator_with_training(evaluator, little, tmp_
     assert found["networks"] == len(found["architectures"]) == 3
     assert found["kendall"] is None or -1 <= found["kendall"] <= 1
     assert CliRunner().invoke(nas, arguments, catch_exceptions=False).stdout == ran.stdout
+
+
+def test_a_supernet_of_another_space_judges_anew(little, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
+    arguments = f"{ARGUMENTS} --space {little} --evaluator supernet --json".split()
+    for text in (SPACE, SPACE.replace("mbconv, channels: [8, 16]", "mbconv, channels: [8, 16, 24]")):
+        little.write_text(text)
+        CliRunner().invoke(nas, arguments, catch_exceptions=False)
+    assert len(list(Path("runs/check").glob("supernet-*"))) == 2
+    assert len(list(Path("runs/check").glob("trained-*"))) == 1

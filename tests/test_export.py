@@ -155,6 +155,13 @@ def test_a_file_that_differs_from_torch_is_refused(trained, tmp_path):
         largest_difference(tmp_path / "model.onnx", build(SMALL, seed=5), trained.data, 32)
 
 
+def test_a_file_that_computes_no_numbers_is_refused(trained, tmp_path):
+    network = build(SMALL)
+    network.classifier.bias.data.fill_(torch.nan)
+    with pytest.raises(NasError, match=r"model.onnx: differs from torch by nan; expected"):
+        export(replace(trained, network=network), "onnx", tmp_path, check=True)
+
+
 def test_int8_keeps_the_accuracy_and_both_are_timed_side_by_side(trained, tmp_path):
     record = export(trained, "onnx-int8", tmp_path, check=True)
     compared = record["compared"]

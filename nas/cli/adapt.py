@@ -1,11 +1,10 @@
 """`nas adapt`: trim a network to a latency budget."""
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.options import DURATION, json_option, store_option, stored_trial
+from nas.cli.options import DURATION, cores, json_option, store_option, stored_trial
 
 if TYPE_CHECKING:  # importing them means importing torch
     from nas.adapt import AdaptResult, AdaptSettings
@@ -89,7 +88,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
                 latency=latency,
                 store=store,
                 listener=listener,
-                workers=workers or _cores(),
+                workers=workers or cores(),
                 threads=threads,
                 name=study,
             )
@@ -124,14 +123,10 @@ def _step(target: str) -> int:
     return found.step()
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def result_record(found: "AdaptResult", latency: "LatencyModel") -> dict[str, Any]:
     """What `nas adapt --json` prints; documented in docs/json.md."""
-    final = found.final.trial
+    final, last = found.final.trial, found.path[-1]
+    trained = final.number != last.number or last.holder == last.number
     estimates = [latency.estimate(step.architecture) for step in (found.path[0], found.path[-1])]
     return {
         "study": found.study,
@@ -156,7 +151,7 @@ def result_record(found: "AdaptResult", latency: "LatencyModel") -> dict[str, An
             "test_accuracy": final.outcome.metrics.get("test_accuracy") if final.outcome else None,
             "macs": found.final.macs,
             "params": found.final.params,
-            "weights": str(found.weights),
+            "weights": str(found.weights) if trained else None,
         },
         "latency": [
             {
@@ -213,5 +208,8 @@ def _print_result(record: dict[str, Any], settings: "AdaptSettings") -> None:
     test = "" if final["test_accuracy"] is None else f", {final['test_accuracy']:.2%} on the test set"
     click.echo(
         f"\nbudget {settings.budget_ms:g} ms: trial:{final['trial']}, {final['accuracy']:.2%} on held-out images{test}"
-        f"\nweights in {final['weights']}\nnext: nas export trial:{final['trial']} --format onnx --check"
     )
+    if final["weights"] is None:
+        click.echo(f"nothing was trained, no weights were kept of it\nnext: nas train trial:{final['trial']}")
+        return
+    click.echo(f"weights in {final['weights']}\nnext: nas export trial:{final['trial']} --format onnx --check")

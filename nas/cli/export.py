@@ -58,7 +58,7 @@ def export(  # noqa: PLR0913, PLR0917 - the command's options
 
 
 def _trained(arch: str, data: str | None, resolution: int | None, untrained: bool, store_url: str) -> "Trained":
-    from nas.adapt import trial_source  # noqa: PLC0415
+    from nas.adapt import trained_by, trial_source  # noqa: PLC0415
     from nas.export.files import Trained  # noqa: PLC0415
     from nas.network.build import build  # noqa: PLC0415
     from nas.sources import Source, load_source  # noqa: PLC0415
@@ -71,11 +71,11 @@ def _trained(arch: str, data: str | None, resolution: int | None, untrained: boo
             stored = stored_trial(arch, store)
             study = store.study(stored.study)
             source = trial_source(stored, store)
+            provenance = _provenance(stored, trained_by(stored, store))
         settings = study.settings if study else {}
         data = data or settings.get("data")
         resolution = resolution or settings.get("resolution") or settings.get("proxy", {}).get("resolution")
         metrics = dict(stored.trial.outcome.metrics) if stored.trial.outcome else {}
-        provenance = _provenance(stored)
     elif ":" in arch or arch.endswith(".safetensors"):
         source = load_source(arch)
     else:
@@ -95,12 +95,13 @@ def _trained(arch: str, data: str | None, resolution: int | None, untrained: boo
     return Trained(arch, source.architecture, network, resolution, images, metrics, provenance)
 
 
-def _provenance(stored: "StoredTrial") -> dict[str, Any]:
+def _provenance(stored: "StoredTrial", trained: "StoredTrial") -> dict[str, Any]:
+    """Where the weights come from, and the latency for which the network was chosen; two trials if one reused."""
     return {
-        "study": stored.study,
-        "trial": stored.id,
+        "study": trained.study,
+        "trial": trained.id,
         "target": stored.target,
         "predicted_ms": stored.latency_ms,
         "latency_version": stored.latency_version,
-        "versions": dict(stored.versions),
+        "versions": dict(trained.versions),
     }

@@ -1,6 +1,7 @@
 """Words of the command line: budgets, limits and networks, and the options that several commands share."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,11 @@ _COUNTS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _BYTES = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
 _LARGEST = 1e15
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-zµ]*)")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parse_budget(text: str) -> float:

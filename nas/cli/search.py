@@ -1,11 +1,10 @@
 """`nas search`: the main job."""
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.options import DURATION, SHARE, json_option, store_option
+from nas.cli.options import DURATION, SHARE, cores, json_option, store_option
 from nas.cli.records import trial_record
 from nas.errors import LatencyError, NasError
 
@@ -119,7 +118,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         proxy=training,
         accuracy_version=accuracy_version,
     )
-    workers = workers or min(_cores(), max(1, trials // 4))
+    workers = workers or min(cores(), max(1, trials // 4))
     finalists = (3 if evaluator == "supernet" else 0) if finalists is None else finalists
     if finalists and data is None:
         raise NasError("--finalists are trained on images; expected --data, too")
@@ -158,11 +157,6 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
             _print_verified(verified)
     if found.best is None:
         raise NasError("no trial within the budget finished; `nas trials show trial:ID` says what became of one")
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def result_record(found: "SearchResult", interpolated: int | None) -> dict[str, Any]:

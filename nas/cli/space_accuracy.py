@@ -79,8 +79,9 @@ def _print(model: "AccuracyModel", path: Path) -> None:
         if not figures["networks"]:
             continue
         inside = f", {figures['inside_interval']:.1f} % inside the interval" if "inside_interval" in figures else ""
+        kendall = "not defined" if figures["kendall"] is None else f"{figures['kendall']:.3f}"
         click.echo(
-            f"{name.replace('_', ' ')}: {figures['networks']} trainings, Kendall {figures['kendall']:.3f}, "
+            f"{name.replace('_', ' ')}: {figures['networks']} trainings, Kendall {kendall}, "
             f"mean error {figures['mae']:.2f} points{inside}"
         )
     click.echo(f"interval of a prediction: +-{model.half_width:.2f} points (90 %)\nwritten to {path}")

@@ -1,13 +1,12 @@
 """`nas space check`: whether a cheap evaluator is to be believed."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.options import json_option
+from nas.cli.options import cores, json_option
 
 if TYPE_CHECKING:  # importing them means importing torch
     from nas.check import Check
@@ -58,19 +57,24 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.space import load_space  # noqa: PLC0415
     from nas.training.data import describe_data, load_data  # noqa: PLC0415
     from nas.training.full import full_recipe  # noqa: PLC0415
+    from nas.training.supernet_job import data_content  # noqa: PLC0415
 
     info = describe_data(data)
     found_space = load_space(space).with_num_classes(info.num_classes)
     drawn = random_networks(found_space, networks, seed)
     pixels = resolution or info.resolution
     load_data(data, resolution=pixels)  # a download or a broken folder shows before work
-    workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 1
-    truth_key = _digest(data, pixels, epochs, images)
+    workers = workers or cores()
+    content = data_content(data)  # other images in the same folder are other results
+    truth_key = _digest(content, pixels, epochs, images)
     truth = FullEvaluator(data, full_recipe(epochs, pixels), FOLDER / f"trained-{truth_key}", images)
     try:
         training = proxy_training(data, pixels, proxy_epochs, proxy_images, evaluator)
-        judge = _supernet(space, data, training, workers) if evaluator == "supernet" else _proxy(data, training)
-        judged_in = FOLDER / f"{evaluator}-{_digest(repr(judge))}"
+        if evaluator == "supernet":
+            judge, content = _supernet(space, data, training, workers)
+        else:
+            judge = _proxy(data, training)
+        judged_in = FOLDER / f"{evaluator}-{_digest(judge, content)}"
         found = compare(drawn, judge, truth, judged_in, workers, _say)
     except KeyboardInterrupt:
         click.echo("nas: stopped; the same command goes on where it stopped", err=True)
@@ -82,8 +86,8 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     _print(evaluator, data, epochs, found)
 
 
-def _supernet(space: str, data: str, training: "ProxyTraining", threads: int) -> "Evaluator":
-    """The supernet of a search, trained."""
+def _supernet(space: str, data: str, training: "ProxyTraining", threads: int) -> tuple["Evaluator", str]:
+    """The supernet of a search, trained, and the name of its file: another one once space or images have changed."""
     from nas.cli.supernet_progress import SupernetProgress  # noqa: PLC0415
     from nas.evaluators.supernet import SupernetEvaluator  # noqa: PLC0415 - torch
     from nas.training.supernet_job import supernet_job  # noqa: PLC0415
@@ -91,8 +95,8 @@ def _supernet(space: str, data: str, training: "ProxyTraining", threads: int) ->
     job = supernet_job(
         space, data, resolution=training.resolution, epochs=training.epochs, train_images=training.train_images
     )
-    job.ready(SupernetProgress(), threads=threads)
-    return SupernetEvaluator(job, training.val_images)
+    path = job.ready(SupernetProgress(), threads=threads)
+    return SupernetEvaluator(job, training.val_images), path.name
 
 
 def _proxy(data: str, training: "ProxyTraining") -> "Evaluator":

@@ -48,18 +48,19 @@ def largest_difference(path: Path, network: nn.Module, data: Data, resolution: i
     """Of any logit of held-out images between the file and torch.
 
     Raises:
-        NasError: it is larger than `TOLERANCE`.
+        NasError: it is larger than `TOLERANCE`, or no number.
     """
     run = session(path)
     network.eval()
-    largest = 0.0
+    largest = np.float32(0.0)
     for x, _ in eval_batches(data, data.val.subset(np.arange(min(images, len(data.val)))), resolution):
         with torch.inference_mode():
             expected = network(x).numpy()
-        largest = max(largest, float(np.abs(run.run(None, {"images": _plain(x)})[0] - expected).max()))
+        difference = np.abs(run.run(None, {"images": _plain(x)})[0] - expected).max()
+        largest = np.maximum(largest, difference)  # unlike max(), NaN stays
     if not largest <= TOLERANCE:
         raise NasError(f"{path}: differs from torch by {largest:.2g}; expected at most {TOLERANCE:g}")
-    return largest
+    return float(largest)
 
 
 def judge(paths: Sequence[Path], data: Data, images: ImageSet, resolution: int) -> list[Judged]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.training.loop import Loss, Recipe
+from nas.training.loop import Loss, Recipe, pick_device
 
 TEMPERATURE = 4.0
 SHARE = 0.5  # of the teacher in the loss
@@ -13,9 +13,10 @@ SHARE = 0.5  # of the teacher in the loss
 def distillation(teacher: nn.Module, recipe: Recipe) -> Loss:
     """Half cross-entropy to the labels, half KL divergence to the teacher's outputs at temperature 4.
 
-    The divergence counts times the square of the temperature, so that its gradients keep their size.
+    The divergence counts times the square of the temperature, so that its gradients keep their size. The teacher goes
+    to the device of trainings.
     """
-    teacher.eval()
+    teacher.eval().to(pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():

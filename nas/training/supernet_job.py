@@ -42,7 +42,7 @@ class SupernetJob:
             "format": _FORMAT,
             "space": asdict(space.spec),
             "classes": space.num_classes,
-            "data": _data_content(self.data),
+            "data": data_content(self.data),
             "recipe": asdict(self.recipe),
             "images": self.train_images,
         }
@@ -119,7 +119,7 @@ def _run(job: tuple[SupernetJob, Watch], peers: Peers) -> None:
         checkpoint.unlink(missing_ok=True)
 
 
-def _data_content(data: str) -> object:
+def data_content(data: str) -> object:
     """What tells one data set from another: its name, or the names and sizes of a folder's images."""
     kind, _, folder = data.partition(":")
     if kind != "imagefolder":
