@@ -242,6 +242,7 @@ def test_a_validation_measures_what_the_table_was_not_fitted_on(measured):
     assert found.score.keys() == {"networks", "mape", "worst", "within_5", "within_10", "spearman", "kendall"}
     device = list_targets()[-1]
     assert device.error == found.score
+    assert [item["note"] for item in device.provenance if item["used_for"] == "error and interval"] == [found.note]
     assert device.interval == pytest.approx(max(map(abs, found.errors)) + found.report.doubt, abs=1e-4)
     assert not load_target("host").estimate(fresh[0]).interpolated
 

@@ -10,6 +10,7 @@ import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from nas.errors import LatencyError
+from nas.latency import bench
 from nas.latency.graph import network_graph, op_graph
 from nas.latency.host import HostSetup, host_setup
 from nas.latency.measure import fill_host_table, measure_network, validate_host
@@ -137,6 +138,18 @@ def test_the_name_of_a_setup_says_it_all(threads, dtype):
 @pytest.mark.parametrize("name", ["host-1t", "host-float32", "host-int8-4t", "hosts", "host-4"])
 def test_other_names_are_not_this_machine(name):
     assert host_setup(name) is None
+
+
+@pytest.mark.parametrize("setup", [HostSetup(), INT8], ids=str)
+def test_what_a_bench_times_is_of_its_format(setup, monkeypatch):
+    graphs: list[bytes] = []
+    monkeypatch.setattr(bench, "_stopwatch", lambda graph, threads: graphs.append(graph) or (lambda: 1.0))
+    opened = bench.open_bench(setup, EFFORT)
+    graphs.clear()  # the sentinel, which is float in any case, and the call
+    opened.op_ms(OPS[:1])
+    opened.op_ms(OPS[:2])
+    opened.read(network(8))
+    assert [node_types(graph)["QuantizeLinear"] > 0 for graph in graphs] == [setup == INT8] * 3
 
 
 @pytest.fixture

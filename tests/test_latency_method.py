@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.architecture import MBConvBlock, SepConvBlock
+from nas.latency import watch
 from nas.latency.calibration import with_base
 from nas.latency.corrected import CorrectedTable, interpolate, interpolation_errors
 from nas.latency.corrections import (
@@ -79,12 +82,24 @@ def test_a_load_from_beginning_to_end_is_noticed_though_the_sentinel_never_saw_a
 
 def test_the_load_is_what_other_processes_take():
     code = "import time\nend = time.process_time() + 0.8\nwhile time.process_time() < end: pass"
+    begin = time.monotonic()
     load = Load()
     with subprocess.Popen([sys.executable, "-c", code]) as other:
         other.wait()
     taken = load.now()
-    assert taken > 0
+    assert taken * (time.monotonic() - begin) > 0.7  # CPU seconds, whatever else the machine does
     assert load.now() == taken  # until half a second has passed
+
+
+def test_the_load_counts_neither_idle_time_nor_this_process(tmp_path, monkeypatch):
+    stat, clock = tmp_path / "stat", SimpleNamespace(monotonic=lambda: 10.0, process_time=lambda: 1.0)
+    monkeypatch.setattr(watch, "time", clock)
+    monkeypatch.setattr(watch, "_STAT", stat)
+    stat.write_text("cpu  100 10 20 5000 30 1 2 0 0 0\n")
+    load = Load()
+    clock.monotonic, clock.process_time = lambda: 12.0, lambda: 2.5
+    stat.write_text("cpu  300 20 70 9000 90 6 7 0 0 0\n")
+    assert load.now() == pytest.approx((2.7 - 1.5) / 2)
 
 
 def synthetic(count: int) -> tuple[list[dict[str, float]], list[float]]:
@@ -205,6 +220,6 @@ def test_a_machine_that_has_become_slower_is_no_error_of_its_table_and_reported(
 
 
 def test_a_validation_draws_its_plot(tmp_path):
-    found = Validation((), (1.0, 2.1, 3.0), (1.0, 2.0, 3.3), 0.0, report([read(1.0)]))
+    found = Validation((), (1.0, 2.1, 3.0), (1.0, 2.0, 3.3), -0.02, report([read(1.0)]))
     plot_validation(found, tmp_path / "plot.svg")
-    assert "measured, ms" in (tmp_path / "plot.svg").read_text()
+    assert "measured, ms (machine 2.0% faster, taken off)" in (tmp_path / "plot.svg").read_text()

@@ -8,6 +8,7 @@ import pytest
 
 from nas.errors import LatencyError
 from nas.latency import measure_steps as measuring
+from nas.latency.bench import FULL, Bench
 from nas.latency.csv_file import append, repair
 from nas.latency.curves import KINDS, SWEEPS, WIDTHS, Curve, Sweep
 from nas.latency.host import FLOAT
@@ -113,6 +114,21 @@ def test_widths_are_measured_once_and_kept_as_they_come(cache, monkeypatch):
     assert {width for _, width in points} == {40, 48, 64}
     assert points[SWEEPS[4], 48] == 0.125
     assert 0 < points[SWEEPS[4], 64] < 100
+
+
+def test_every_width_of_every_sweep_is_measured_as_its_own_ops(cache, monkeypatch):
+    """On a machine whose time is the sum of all widths of the ops, padded to 16."""
+
+    def padded_ms(bench, layers):
+        return sum(ceil(w / 16) for layer in layers for w in (layer.in_channels, layer.out_channels))
+
+    monkeypatch.setattr(measuring, "open_bench", lambda setup: Bench(setup, FULL, lambda: 0.5, 0.0))
+    monkeypatch.setattr(Bench, "op_ms", padded_ms)
+    found = measuring.measure_steps(FLOAT)
+    assert (found.source, found.step()) == ("measured", 16)
+    assert {curve.sweep: curve.ms for curve in found.curves} == {
+        sweep: {width: padded_ms(None, sweep.layers(width)) for width in WIDTHS} for sweep in SWEEPS
+    }
 
 
 def test_complete_sweeps_are_read_as_measured(cache):

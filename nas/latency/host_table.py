@@ -132,14 +132,18 @@ class HostTable:
         return network_features([(op, self.rows[op].ms) for op in ops])
 
     def keep_validation(self, validation: Validation) -> None:
-        """Put the error on networks that no fit has seen, and its interval, into `device.yaml`.
+        """Put the error on networks that no fit has seen, and its interval, into `device.yaml`, with the note on both.
 
         Raises:
             LatencyError: fewer than nine networks, or a disk that is full or not writable.
         """
         path = self.folder / DEVICE
         errors = validation.errors
-        known = replace(read_device(path), error=validation.score, errors=tuple(errors))
+        known = read_device(path)
+        source = f"nas latency validate {self.setup.options}"
+        validated = {"source": source, "used_for": "error and interval", "note": validation.note}
+        kept = (item for item in known.provenance if item["source"] != source)
+        known = replace(known, provenance=(*kept, validated), error=validation.score, errors=tuple(errors))
         write_device(replace(known, interval=round(half_width(errors) + validation.report.doubt, 4)), path)
 
     def _write_corrections(self, corrections: Corrections) -> None:
