@@ -50,7 +50,7 @@ def plot_front(
     try:
         figure.savefig(path, dpi=160)
     except (OSError, ValueError) as error:
-        raise NasError(f"{path}: {error}") from None
+        raise NasError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _label_best(axes: Any, best: StoredTrial) -> None:

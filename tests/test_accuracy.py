@@ -214,7 +214,7 @@ BAD = {
     "no accuracy": ("stages[1].depth\n1\n", "no column for the accuracy; expected one of accuracy, top1"),
     "no network": ("epochs,accuracy\n1,0.5\n", "line 2: names no network"),
     "another choice": ("stages[1].depth,accuracy\n7,0.5\n", r"line 2: stages\[1\].depth = 7; expected one of 1, 2, 3"),
-    "no number": ("stages[1].depth,accuracy\n1,good\n", "line 2: could not convert"),
+    "no number": ("stages[1].depth,accuracy\n1,good\n", "line 2: accuracy good; expected 0 to 100"),
     "too much": ("stages[1].depth,accuracy\n1,101\n", "line 2: accuracy 101; expected 0 to 100"),
     "not a number": ("stages[1].depth,accuracy\n1,nan\n", "line 2: accuracy nan"),
     "a cell more": ("stages[1].depth,accuracy\n# so\n1,2,3\n", "line 3: 3 cells; expected 2"),

@@ -118,6 +118,17 @@ MISTAKES = {
         ("latency", "measure", "--threads", "0"),
         "'--threads': 0 is not in the range x>=1. See: nas latency measure --help",
     ),
+    "reuse without trainings": (("search", "--budget", "60ms", "--no-reuse"), "expected --data, too"),
+    "early ends of a supernet": (
+        ("search", "--budget", "60ms", "--data", "digits", "--evaluator", "supernet", "--early-stop"),
+        "expected no --early-stop",
+    ),
+    "two formats of a front": (("pareto", "--csv", "--json"), "--csv and --json; expected one of them"),
+    "an export to nowhere": (
+        ("trials", "export", "--format", "optuna", "--output", "nowhere/x.db"),
+        "--output nowhere/x.db: No such file or directory",
+    ),
+    "an export of no study": (("trials", "export", "nothing"), "no study 'nothing'"),
     "an unknown option": (("show", "mobilenet_v2", "--colour"), "No such option '--colour'"),
     "an unknown command": (("serach",), "No such command 'serach'"),
     "budget without unit": (("search", "--budget", "60"), "--budget: '60' is not a duration above zero with its unit"),

@@ -269,7 +269,7 @@ def test_what_is_no_address_is_refused_before_anything_runs(nas, text):  # noqa:
 
 
 def test_a_board_needs_a_name_of_its_own(nas):  # noqa: F811
-    assert "'host' is taken" in nas("latency", "measure", "--device", "ssh://pi@h")[2]
+    assert "--target with a name for it" in nas("latency", "measure", "--device", "ssh://pi@h")[2]
     threads = ("latency", "measure", "--device", "ssh://pi@h", "--target", "b", "--threads", "2")
     assert "--threads: a board is measured with one thread" in nas(*threads)[2]
     assert "'pixel' is taken" in nas("latency", "measure", "--device", "ssh://pi@h", "--target", "pixel")[2]

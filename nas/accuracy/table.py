@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -78,7 +79,10 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _number(text: str) -> float:
-    accuracy = float(text)
+    try:
+        accuracy = float(text)
+    except ValueError:
+        accuracy = math.nan
     if not 0 <= accuracy <= 100:
         raise ValueError(f"accuracy {text}; expected 0 to 100 percent, or a share from 0 to 1")
     return accuracy

@@ -34,11 +34,14 @@ def export(studies: tuple[str, ...], kind: str, output: Path | None, store_url: 
         raise NasError(f"--output {output}: exists already; expected a new file")
     with Store.open(store_url) as store:
         names = list(studies) or None
+        for name in studies:
+            store.study_summary(name)  # an unknown one is an error, before anything is written
         if output is None:
             write_csv(store.lines(names), COLUMNS, sys.stdout)
             return
         part = output.with_name(f"{output.name}.part")
         try:
+            part.touch()  # SQLite would not say why it cannot
             if kind == "csv":
                 with part.open("w", encoding="utf-8", newline="") as file:
                     count = write_csv(store.lines(names), COLUMNS, file)
@@ -63,8 +66,6 @@ def _write_optuna(store: "Store", names: tuple[str, ...], path: Path) -> int:
         StudyToExport(record.name, _space(record.settings.get("space")), record.settings, store.trials(record.name))
         for record in records
     ]
-    for name in names:
-        store.study_summary(name)  # an unknown one is an error
     if bare := write_optuna(found, path):
         click.echo(f"{bare} trials show no parameters: their networks are no points of their study's space", err=True)
     return sum(len(study.trials) for study in found)

@@ -47,6 +47,8 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.latency.targets import canonical_target  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
+    if as_csv and as_json:
+        raise NasError("--csv and --json; expected one of them")
     compared = parse_objectives(objectives)
     with Store.open(store_url) as store:
         device = canonical_target(target) if target else None

@@ -91,7 +91,7 @@ class Board:
 
     def summary(self) -> str:
         """One line: how far, the best so far, the time left."""
-        parts = [f"{self.done}/{self.trials} trials"]
+        parts = [f"{self.done}/{max(self.trials, len(self.lines))} trials"]
         if best := self.best:
             parts.append(f"best {best.accuracy:.2%} at {best.latency_ms:.1f} ms (trial:{best.id})")
         if (left := self.seconds_left) is not None:

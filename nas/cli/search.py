@@ -91,8 +91,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.space import load_space  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
-    if data is None and (proxy_resolution or proxy_epochs or proxy_images or early_stop):
-        raise NasError("--early-stop and options --proxy-... say how to train; expected --data, too")
+    if data is None and (proxy_resolution or proxy_epochs or proxy_images or early_stop or no_reuse):
+        raise NasError("--early-stop, --no-reuse and options --proxy-... are about trainings; expected --data, too")
     evaluator = main_job.choose_evaluator(evaluator, data)
     space, trials = space or main_job.DEFAULT_SPACE[evaluator], trials or main_job.DEFAULT_TRIALS[evaluator]
     accuracy_version = main_job.accuracy_version(space, data)

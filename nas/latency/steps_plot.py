@@ -49,4 +49,4 @@ def plot_steps(steps: WidthSteps, path: Path) -> None:
     try:
         figure.savefig(path, dpi=100)
     except (OSError, ValueError) as error:
-        raise LatencyError(f"{path}: {error}") from None
+        raise LatencyError(f"{path}: {getattr(error, 'strerror', None) or error}") from None

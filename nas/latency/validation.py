@@ -82,4 +82,4 @@ def plot_validation(validation: Validation, path: Path) -> None:
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
-        raise LatencyError(f"{path}: {error}") from None
+        raise LatencyError(f"{path}: {getattr(error, 'strerror', None) or error}") from None

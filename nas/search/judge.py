@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nas.accuracy.predictor import load_predictor
-from nas.errors import NasError
 from nas.evaluators.predictor import PredictorEvaluator
 from nas.search.settings import SearchSettings
 from nas.training.data import load_data
@@ -48,8 +47,6 @@ def make_supernet_evaluator(settings: SearchSettings, train_threads: int, thread
     proxy = settings.proxy
     assert proxy is not None
     assert settings.data is not None
-    if settings.early_stop:
-        raise NasError("the supernet judges at once, no training can end early; expected no --early-stop")
     job = supernet_job(
         settings.space,
         settings.data,

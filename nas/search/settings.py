@@ -109,6 +109,11 @@ class SearchSettings:
     """Accept a network only if the upper end of its interval of this coverage meets the budget; None: if its estimate
     does."""
 
+    def __post_init__(self) -> None:
+        """Raises NasError if the evaluator has no trainings that could end early."""
+        if self.early_stop and self.evaluator == "supernet":
+            raise NasError("the supernet judges at once, no training can end early; expected no --early-stop")
+
     @property
     def study_name(self) -> str:
         """A name that the same settings always give: readable, then a digest of all of them."""

@@ -67,6 +67,8 @@ def measure(  # noqa: PLR0913, PLR0917 - the command's options
     found = load_space(space).with_num_classes(classes)
     others = frozenset(layer for arch in archs for layer in lower(resolve_network(arch, store_url).architecture))
     if device is not None:
+        if target == HOST:
+            raise LatencyError("--device is not this machine; expected --target with a name for it")
         if threads not in (None, 1):
             raise LatencyError("--threads: a board is measured with one thread; expected --threads 1 or none")
         phone = phone_link(device, runner, cores, models)
