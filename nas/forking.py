@@ -75,6 +75,7 @@ def fork(  # noqa: PLR0913 - the new study, and what its trials are made of
     *,
     basis: Mapping[str, str],
     fidelity: str | None,
+    accuracy_version: str | None,
     problem: Problem,
     predictor: Predictor,
     latency_ms: Callable[[Architecture], float],
@@ -82,10 +83,13 @@ def fork(  # noqa: PLR0913 - the new study, and what its trials are made of
     """Begin the study `new` with the complete trials of `old` that its space and budget admit.
 
     All or nothing is recorded. Latencies are the predictor's of today, as `latency_ms` gives them; accuracies are
-    those that were measured then, whatever has changed since.
+    those that were measured then, whatever has changed since. Predictions of another accuracy model than that of
+    `accuracy_version` stay behind: they could not be compared with new ones, and are cheap to make again.
     """
     with store.batch():
-        heirs = [stored for stored in store.trials(old, states=[TrialState.COMPLETE]) if _admitted(problem, stored)]
+        complete = store.trials(old, states=[TrialState.COMPLETE])
+        same_model = [s for s in complete if s.versions.get("accuracy_model") == accuracy_version]
+        heirs = [stored for stored in same_model if _admitted(problem, stored)]
         record = store.create_study(new, settings, fidelity, basis=basis, fork_of=old, inherited=len(heirs))
         for number, stored in enumerate(heirs):
             _inherit(store, new, number, stored, (latency_ms(stored.trial.proposal.architecture), predictor))

@@ -8,7 +8,7 @@ import pytest
 from nas.errors import StudyError
 from nas.forking import fidelity
 from nas.latency.targets import load_target
-from nas.search import SearchSettings, proxy_training, search
+from nas.search import SearchSettings, accuracy_version, proxy_training, search
 from nas.store.store import Store
 from nas.trial import Outcome, TrialState
 from tests.executor_helpers import formula
@@ -146,3 +146,21 @@ def test_a_folder_of_other_images_is_another_training(tmp_path):
     assert fidelity(data, "proxy", {}, {"nas": "1", "torch": "3"}) != before
     (tmp_path / "a" / "2.png").write_bytes(b"another")
     assert fidelity(data, "proxy", {}, {"nas": "1", "torch": "2"}) != before
+
+
+@pytest.mark.parametrize("model", ["today's", "yesterday's"])
+def test_a_fork_neither_mixes_models_of_accuracy_nor_tries_a_network_twice(store, model):
+    space = "mnasnet_imagenet"
+    today = SearchSettings(
+        budget_ms=60.0, proxy=None, target="pixel1", latency_version=PIXEL1.version, space=space, data=None,
+        evaluator="predictor", accuracy_version=accuracy_version(space, None), strategy="ranking", trials=20,
+    )  # fmt: skip
+    then = {"yesterday's": replace(today, accuracy_version="yesterday's"), "today's": today}[model]
+    old = run(store, then, name="mine")
+    now = replace(today, latency_version="tomorrow's", trials=40)
+    forked = run(store, now, name="mine", fork=True)
+    new = store.trials(forked.study)
+    assert sum(s.source is not None for s in new) == (20 if model == "today's" else 0)
+    assert len({s.trial.proposal.architecture.id for s in new}) == len(new) == 40
+    assert {s.versions["accuracy_model"] for s in new} == {today.accuracy_version}
+    assert old.counts[TrialState.COMPLETE] == 20

@@ -127,6 +127,7 @@ class _Beginning:
             asdict(self.settings),
             basis=self.basis,
             fidelity=self.fidelity,
+            accuracy_version=self.settings.accuracy_version,
             problem=problem,
             predictor=Predictor(target.name, target.version),
             latency_ms=target.latency_ms,

@@ -65,7 +65,8 @@ class Ranking:
         return self._ledger.propose(self._ledger.fresh(self._rng))
 
     def tell(self, trial: Trial) -> None:
-        """Nothing is learned: the oracle knew before."""
+        """Nothing is learned, for the oracle knew before; but what another study tried is not proposed again."""
+        self._ledger.candidate(trial)
 
     def _elites(self) -> list[Genotype]:
         """The best of every band, the slowest band first; then the second best, and so on."""
