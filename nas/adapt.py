@@ -13,6 +13,7 @@ from nas.evaluators.adapt import AdaptEvaluator
 from nas.evaluators.proxy import trial_weights
 from nas.executors.local import LocalExecutor
 from nas.latency.model import LatencyModel
+from nas.latency.turns import measured_latency
 from nas.sources import Source, for_classes
 from nas.store.store import Store, StoredTrial
 from nas.strategies.netadapt import NetAdapt, NetAdaptSettings, Round, Rule, Step, every, halving
@@ -22,6 +23,7 @@ from nas.training.data import describe_data, load_data
 from nas.training.loop import Recipe
 from nas.trial import Metrics, Outcome, Trial, TrialState
 
+MEASURED_FILE = "measured.json"
 SEED_FILE = "seed.safetensors"
 _ENDLESS = 1 << 30  # trials; the strategy knows when it is done
 
@@ -45,7 +47,7 @@ class AdaptSettings:
     resolution: int
     data: str = "cifar10"
     rule: Rule = "netadapt"
-    importance: str = "l2"
+    importance: str = "taylor"
     proposals: Proposals = "halving"
     delta: float | None = None
     step: int = 8
@@ -113,9 +115,15 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     record = begun(store, name, _recorded(settings))
     source = _seed(source, settings)
     latency_ms = Milliseconds(latency)
-    strategy = NetAdapt(source.architecture, _strategy_settings(settings), latency_ms, latency.target)
-    load_data(settings.data, resolution=settings.resolution)
     folder = store.weights_folder(name)
+    strategy = NetAdapt(
+        source.architecture,
+        _strategy_settings(settings),
+        latency_ms,
+        latency.target,
+        measured_latency(latency.target, source.architecture, folder / MEASURED_FILE),
+    )
+    load_data(settings.data, resolution=settings.resolution)
     if record is None:
         if source.network is not None:
             about = {"architecture": source.architecture.to_json(), "data": settings.data}
@@ -205,12 +213,14 @@ class _WithChanges:
 
     def _changes(self, trial: Trial, outcome: Outcome) -> Metrics:
         base = self._strategy.base(trial.number)
-        if base is None or "accuracy" not in outcome.metrics:
+        if base is None or outcome.error is not None:
             return {}
-        return {
-            "accuracy_change": outcome.metrics["accuracy"] - base.accuracy,
-            "latency_change_ms": self._latency_ms(trial.proposal.architecture) - base.latency_ms,
+        change_ms = {
+            "latency_change_ms": self._latency_ms(trial.proposal.architecture) - self._latency_ms(base.architecture)
         }
+        if "accuracy" not in outcome.metrics:
+            return change_ms
+        return {"accuracy_change": outcome.metrics["accuracy"] - base.accuracy, **change_ms}
 
 
 class _Tidy:
@@ -248,11 +258,12 @@ def _evaluator(settings: AdaptSettings, source: Source, folder: Path, threads: i
         data=settings.data,
         folder=folder,
         seed=None if source.network is None else folder / SEED_FILE,
-        short=Recipe(1, settings.resolution, lr=settings.lr, warmup=0.0),
+        short=Recipe(1, settings.resolution, lr=settings.lr, warmup=0.0, seed=settings.seed),
         long=Recipe(settings.final_epochs, settings.resolution, batch_size=64, lr=settings.final_lr, weight_decay=5e-4),
         images=settings.images,
         val_images=settings.val_images,
         importance=settings.importance,
+        estimates=settings.proposals == "halving",
         distill=settings.distill,
         threads=threads,
     )

@@ -21,7 +21,7 @@ _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors
 @click.option("--budget", required=True, type=DURATION, help="Largest latency, with its unit: 40ms.")
 @click.option("--data", default="cifar10", show_default=True, help="cifar10, digits or imagefolder:DIR.")
 @click.option("--rule", type=click.Choice(["netadapt", "mobilenet_v3"]), default="netadapt", show_default=True)
-@click.option("--importance", type=click.Choice(["l2", "bn_scale", "taylor"]), default="l2", show_default=True)
+@click.option("--importance", type=click.Choice(["l2", "bn_scale", "taylor"]), default="taylor", show_default=True)
 @click.option("--proposals", type=click.Choice(["halving", "full", "zero"]), default="halving", show_default=True)
 @click.option("--delta", type=click.FloatRange(0, 1, True, True), help="First step, as a share of the seed's latency.")
 @click.option("--steps", type=click.IntRange(1), help="Cut widths to multiples of this.  [default: the target's]")
