@@ -76,7 +76,7 @@ class Setting:
     total_images: int  # that fine-tune a network, by every method
 
 
-FULL = Setting("cifar10", 64, "host", (0.5, 0.35, 0.7), (0, 1), 3, 0.02, 0.05, 1, 300, 300, 20_000)
+FULL = Setting("cifar10", 64, "host", (0.5, 0.35, 0.7), (0, 1), 3, 0.02, 0.08, 1, 400, 300, 20_000)
 SMALLEST = Setting("digits", 16, "pixel", (0.85,), (0,), 16, 0.1, 0.025, 1, 160, 150, 10_000)
 
 

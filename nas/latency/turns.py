@@ -3,14 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import final
 
 from nas.architecture import Architecture
 from nas.errors import LatencyError
 from nas.latency.host import HostSetup, host_setup
+from nas.latency.watch import typical_ms
 
-PAIRS = 9
+PAIRS = 15
 """Sessions of the network and of the reference that take turns."""
 
 
@@ -22,7 +22,7 @@ def measured_latency(target: str, reference: Architecture, file: Path) -> Callab
 
 @final
 class MeasuredLatency:
-    """Milliseconds by the reference: what it took at first, times the median ratio of sessions side by side.
+    """Milliseconds by the reference: what it took at first, times the ratio in sessions side by side.
 
     So a machine that is slower for a while slows both. What was measured once stays as it is, in `file`.
 
@@ -57,8 +57,9 @@ class MeasuredLatency:
 
 
 def ratio(architecture: Architecture, reference: Architecture, setup: HostSetup) -> float:
-    """Latency of a network as a multiple of the reference's."""
+    """Latency of a network as a multiple of the reference's, both from the fastest third of their readings."""
     from nas.latency.bench import open_bench  # noqa: PLC0415 - onnxruntime
 
     bench = open_bench(setup)
-    return median(bench.read(architecture).ms / bench.read(reference).ms for _ in range(PAIRS))
+    pairs = [(bench.read(architecture), bench.read(reference)) for _ in range(PAIRS)]
+    return typical_ms([pair[0] for pair in pairs]) / typical_ms([pair[1] for pair in pairs])
