@@ -69,7 +69,7 @@ HOMES = {
         "strategies.acquisition",
         "accuracy.score",
     ),
-    "matplotlib": ("report", "latency.validation", "latency.steps_plot"),
+    "matplotlib": ("report.front", "latency.validation", "latency.steps_plot"),
     "moocore": ("pareto",),
     "pyarrow": ("exchange.table",),
 }

@@ -13,6 +13,7 @@ _COMMANDS = {
     "search": ("nas.cli.search", "search", "Find the most accurate network within a latency budget."),
     "adapt": ("nas.cli.adapt", "adapt", "Trim a network's widths to a latency budget (NetAdapt)."),
     "pareto": ("nas.cli.pareto", "pareto", "Show the Pareto front of the recorded trials."),
+    "report": ("nas.cli.report", "report", "Write what studies found as a page or a picture."),
     "trials": ("nas.cli.trials", "trials", "List, show or export the recorded trials."),
     "train": ("nas.cli.train", "train", "Train one network longer and measure it on the test set."),
     "export": ("nas.cli.export", "export", "Write a trained network as ONNX, int8 ONNX, weights or for timm."),
