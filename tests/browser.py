@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -187,6 +188,10 @@ def _pipe() -> tuple[int, int]:
     return moved
 
 
+# The browser listens at descriptor 3 and speaks at 4: the pipes are put there before a process becomes it.
+_EXEC = "import os, sys; _, r, w, *c = sys.argv; os.dup2(int(r), 3); os.dup2(int(w), 4); os.execv(c[0], c)"
+
+
 @contextmanager
 def browser(profile: Path):
     """A page of a browser of its own, whose profile is a new folder; it ends with the block."""
@@ -196,9 +201,12 @@ def browser(profile: Path):
     from_browser, write = _pipe()
     command = [program, *_ARGUMENTS, f"--user-data-dir={profile}", "about:blank"]
     with (profile.parent / "chromium.log").open("wb") as log:
-        # The browser listens at descriptor 3 and speaks at 4; a shell puts the pipes there before it becomes it.
-        shell = ["sh", "-c", f'exec "$@" 3<&{read} 4>&{write}', "sh", *command]
-        process = subprocess.Popen(shell, pass_fds=(read, write), stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-c", _EXEC, str(read), str(write), *command],
+            pass_fds=(read, write),
+            stdout=log,
+            stderr=log,
+        )
     os.close(read)
     os.close(write)
     try:

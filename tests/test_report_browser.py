@@ -1,6 +1,7 @@
 """The page of `nas report` in Chromium: what a person clicks and types. Skipped where there is no Chromium."""
 
 import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,7 @@ def test_the_csv_holds_the_rows_that_the_filter_left(page, content):
     })()""")
     page.click_on("#kinds button:nth-child(2)")
     page.click_on("#csv")
-    lines = list(csv.DictReader(page.run("window.saved").splitlines(keepends=True)))
+    lines = list(csv.DictReader(io.StringIO(page.run("window.saved"), newline="")))
     trials = content["trials"]
     expected = [i for i, study in enumerate(trials["study"]) if study == 2]
     assert sorted(int(line["trial"]) for line in lines) == [trials["id"][i] for i in expected]

@@ -20,6 +20,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--html", type=_FILE, help="Write a page that needs nothing but a browser.")
 @click.option("--png", type=_FILE, help="Draw the front, for a paper or a README.")
 @click.option("--measured", type=_FILE, multiple=True, help="JSON of nas latency validate, or search --verify.")
+@click.option("--run", "runs", type=_FILE, multiple=True, help="A report.json of nas run: trainings compared.")
 @store_option
 @json_option
 def report(  # noqa: PLR0913, PLR0917 - the command's options
@@ -27,11 +28,13 @@ def report(  # noqa: PLR0913, PLR0917 - the command's options
     html: Path | None,
     png: Path | None,
     measured: tuple[Path, ...],
+    runs: tuple[Path, ...],
     store_url: str,
     as_json: bool,
 ) -> None:
     """Show all STUDIES of the database, or those named, on one page: fronts, networks, progress, provenance."""
     from nas.cli import tables  # noqa: PLC0415
+    from nas.report.compared import read_run  # noqa: PLC0415
     from nas.report.content import page_content  # noqa: PLC0415
     from nas.report.html import write_page  # noqa: PLC0415
     from nas.report.measured import read_measured  # noqa: PLC0415
@@ -39,10 +42,10 @@ def report(  # noqa: PLR0913, PLR0917 - the command's options
 
     if html is None and png is None:
         raise NasError("nothing to write; expected --html FILE or --png FILE")
-    found = [read_measured(path) for path in measured]
+    found, records = [read_measured(path) for path in measured], [read_run(path) for path in runs]
     record: dict[str, Any] = {"html": None, "png": None}
     with Store.open(store_url) as store:
-        content = page_content(store, studies, found)
+        content = page_content(store, studies, found, records)
         if png is not None:
             record["png"] = _drawn(store, studies, png)
     if html is not None:

@@ -40,8 +40,12 @@ class _Studies:
         return (stored.trial.proposal.architecture for _, stored in self.flat)
 
 
-def page_content(store: Store, names: Sequence[str], measured: Sequence[Mapping[str, Any]] = ()) -> Plain:
-    """The studies of these names, or all: what the page's script reads. `measured` are as `read_measured` gives them.
+def page_content(
+    store: Store, names: Sequence[str], measured: Sequence[Mapping[str, Any]] = (), runs: Sequence[Plain] = ()
+) -> Plain:
+    """The studies of these names, or all: what the page's script reads.
+
+    `measured` are what `read_measured` gives, `runs` what `read_run` does.
 
     Raises:
         StudyError: no such study.
@@ -62,6 +66,7 @@ def page_content(store: Store, names: Sequence[str], measured: Sequence[Mapping[
             _study_record(record, group) for record, group in zip(studies.records, studies.trials, strict=True)
         ],
         "trials": trials,
+        "runs": list(runs),
         "place": PLACE,
         "devices": {
             device.target: {

@@ -1,6 +1,7 @@
 """One HTML file that needs no other: the page's own markup, style and script, and the content as JSON."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ SCRIPTS = (
     "front.js",
     "network.js",
     "charts.js",
+    "compared.js",
     "table.js",
     "provenance.js",
     "main.js",
@@ -34,8 +36,20 @@ def render(content: dict[str, Any]) -> str:
 
 def embedded(content: object) -> str:
     """JSON that may stand inside of a script element: without `<`, an end tag or a comment cannot begin in it."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _finite(data: object) -> object:
+    """The same with null for infinity and NaN, which JSON does not know."""
+    match data:
+        case float():
+            return data if math.isfinite(data) else None
+        case dict():
+            return {key: _finite(value) for key, value in data.items()}
+        case list() | tuple():
+            return [_finite(value) for value in data]
+    return data
 
 
 def write_page(content: dict[str, Any], path: Path) -> int:

@@ -42,13 +42,17 @@ const measuredPlot = new Plot(byId("measured-plot"), (plot) => {
   if (!rows.length) return;
   const range = extent(rows.flatMap((row) => [row.predicted, row.measured]), 0.06), half = device().interval || 0;
   plot.axes(range, range, "measured, ms", "predicted, ms");
-  const [low, high] = [Math.max(range[0], 0.001), range[1]], line = (factor) => `${plot.x(low)} ${plot.y(low * factor)}`;
-  const far = (factor) => `${plot.x(Math.min(high, high / factor))} ${plot.y(Math.min(high, high * factor))}`;
-  plot.add(svg("path", { d: `M${line(1 / (1 + half))}L${far(1 / (1 + half))}L${far(1 / (1 - half))}L${line(1 / (1 - half))}Z`, fill: "var(--wash)" }),
-    svg("path", { d: `M${line(1)}L${far(1)}`, stroke: "var(--muted)", "stroke-dasharray": "4 4" }));
+  const far = range[1] * 2, end = (factor) => `${plot.x(far)} ${plot.y(far * factor)}`, origin = `${plot.x(0)} ${plot.y(0)}`;
+  plot.add(plot.clipped(svg("path", { d: `M${origin}L${end(1 / (1 + half))}L${end(1 / (1 - half))}Z`, fill: "var(--wash)" }),
+    svg("path", { d: `M${origin}L${end(1)}`, stroke: "var(--muted)", "stroke-dasharray": "4 4" })));
+  const taken = [];
   for (const row of rows) {
-    plot.add(svg("circle", { cx: plot.x(row.measured), cy: plot.y(row.predicted), r: rows.length > 40 ? 3 : 4.5, fill: row.calibrated ? "var(--card)" : "var(--front)", stroke: "var(--front)", "stroke-width": 1.5 },
-      svg("title", {}, `${pretty(row.name)}: predicted ${ms(row.predicted)}, measured ${ms(row.measured)}`)));
+    const cx = plot.x(row.measured), cy = plot.y(row.predicted), text = `${pretty(row.name)}: predicted ${ms(row.predicted)}, measured ${ms(row.measured)}`;
+    plot.add(svg("circle", { cx, cy, r: rows.length > 40 ? 3 : 4.5, fill: row.calibrated ? "var(--card)" : "var(--front)", stroke: "var(--front)", "stroke-width": 1.5 }, svg("title", {}, text)));
+    const left = cx > plot.width - 110, name = shortName(row.name), wide = 6.6 * name.length, from = left ? cx - 9 - wide : cx + 9;
+    if (rows.length > 14 || taken.some(([x, y, w]) => Math.abs(y - cy) < 13 && from < x + w && x < from + wide)) continue;
+    taken.push([from, cy, wide]);
+    plot.add(svg("text", { x: left ? cx - 9 : cx + 9, y: cy + 12, "text-anchor": left ? "end" : "start", class: "halo" }, name));
   }
 });
 

@@ -42,6 +42,7 @@ function swatch(name, colour) {
     dash: () => svg("path", { d: "M7 0V14", stroke: colour, "stroke-width": 2, "stroke-dasharray": "4 3" }),
     star: () => svg("path", { d: star(7, 7, 7), fill: colour }),
     diamond: () => svg("path", { d: diamond(7, 7, 5), fill: "none", stroke: colour, "stroke-width": 1.5 }),
+    gem: () => svg("path", { d: diamond(7, 7, 5), fill: colour }),
     square: () => svg("rect", { x: 2, y: 2, width: 10, height: 10, rx: 2, fill: colour }),
   };
   return svg("svg", { width: 14, height: 14, "aria-hidden": "true" }, marks[name]());

@@ -37,9 +37,8 @@ const frontPlot = new Plot(frontHost, (plot) => {
 
 function drawFront(plot, points) {
   const shown = points.map(([i, x, y]) => [i, plot.x(x), plot.y(y)]);
-  const clip = svg("clipPath", { id: "inside" }, svg("rect", { x: plot.inner.left, y: plot.inner.top, width: plot.inner.right - plot.inner.left, height: plot.inner.bottom - plot.inner.top }));
   const radius = shown.length > 60 ? 2.6 : 4;
-  plot.add(clip, svg("g", { "clip-path": "url(#inside)" },
+  plot.add(plot.clipped(
     svg("path", { d: steps(shown.map(([, x, y]) => [x, y])), fill: "none", stroke: "var(--front)", "stroke-width": 1.6 }),
     shown.map(([, x, y]) => svg("circle", { cx: x, cy: y, r: radius, fill: "var(--front)" }))));
   const best = kind().best;

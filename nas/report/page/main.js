@@ -51,8 +51,7 @@ function setTheme(dark, remember) {
   byId("theme").textContent = dark ? "Light" : "Dark";
   byId("theme").setAttribute("aria-pressed", String(dark));
   if (remember) stored("setItem", "nas-report-theme", dark ? "dark" : "light");
-  for (const plot of [frontPlot, progressPlot, measuredPlot]) plot.redraw();
-  if (remember) drawPath();
+  Plot.redrawAll();
 }
 
 /** The browser's storage, which a file opened from the disk may not have. */

@@ -69,6 +69,11 @@ const PARTS = { mobilenet: "MobileNet", mnasnet: "MnasNet", proxylessnas: "Proxy
 
 /** `mobilenet_v3_large_075` as people write it: MobileNetV3-Large 0.75. */
 function pretty(name) {
+  const [, network, rest] = /^([^,\s]*)(.*)$/.exec(name); // as in "mobilenet_v2, scaled"
+  return prettyNetwork(network) + rest;
+}
+
+function prettyNetwork(name) {
   const words = name.split("_").map((word) => PARTS[word] || word);
   return words.reduce((text, word) => {
     if (/^\d{3}$/.test(word)) return `${text} ${(Number(word) / 100).toFixed(2)}`;

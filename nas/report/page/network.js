@@ -118,11 +118,11 @@ function opTable(both) {
   const difference = (values) => (values.length > 1 ? el("td", {}, signed(values[0] - values[1], 2)) : null);
   const line = (label, values, cell) => el("tr", {}, el("td", {}, label), ...values.map((value) => el("td", {}, fixed(value, 2))), difference(values), cell);
   return el("table", { class: "byop" },
-    el("thead", {}, el("tr", {}, el("th", {}, "latency by op, ms"), ...both.map((side, index) => el("th", {}, index ? side.name : trialName(state.selected))), both.length > 1 ? el("th", {}, "difference") : null, el("th", { class: "barcell" }, ""))),
+    el("thead", {}, el("tr", {}, el("th", {}, "latency by op, ms"), ...both.map((side, index) => el("th", {}, index ? side.name : trialName(state.selected))), both.length > 1 ? el("th", {}, "Δ") : null, el("th", { class: "barcell" }, ""))),
     el("tbody", {}, Object.keys(ROLE_NAMES).filter((role) => sums.some((roles) => roles[role] > 0)).map((role) =>
       line([el("span", { class: "swatch", style: `background: var(--${role})` }), ROLE_NAMES[role]], sums.map((roles) => roles[role]), bars(role))),
-    totals.some((value) => Math.abs(value) > 0.005) ? line("once per network, calibration", totals, el("td", {})) : null,
-    line("network", both.map((side) => side.recorded), el("td", {}))));
+    totals.some((value) => Math.abs(value) > 0.005) ? line("once per network, calibration", totals, el("td", { class: "barcell" })) : null,
+    line("network", both.map((side) => side.recorded), el("td", { class: "barcell" }))));
 }
 
 function blockColumns(both) {

@@ -12,7 +12,7 @@ function ticks(from, to, number) {
   const step = [1, 2, 5, 10].find((factor) => factor * power >= raw * 0.999) * power;
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   const found = [];
-  for (let value = Math.ceil(from / step - 1e-9) * step; value <= to + step * 1e-9; value += step) found.push([value, value.toFixed(digits)]);
+  for (let value = Math.ceil(from / step - 1e-9) * step; value <= to + step * 1e-9; value += step) found.push([value, fixed(value, digits)]);
   return found;
 }
 
@@ -33,6 +33,14 @@ function extent(values, margin = 0.04) {
  * then uses `plot.x`, `plot.y`, `plot.canvas` (a 2D context in CSS pixels) and `plot.add(SVG elements)`.
  */
 class Plot {
+  static all = [];
+
+  /** Draw every plot that is on the page again. */
+  static redrawAll() {
+    Plot.all = Plot.all.filter((plot) => plot.host.isConnected);
+    for (const plot of Plot.all) plot.redraw();
+  }
+
   constructor(host, draw, margin = {}) {
     this.host = host;
     this.margin = { left: 52, right: 14, top: 14, bottom: 44, ...margin };
@@ -40,6 +48,7 @@ class Plot {
     this.layer = svg("svg", { "aria-hidden": "true" });
     this.drawing = draw;
     host.replaceChildren(this.surface, this.layer);
+    Plot.all.push(this);
     new ResizeObserver(() => this.redraw()).observe(host);
   }
 
@@ -56,7 +65,7 @@ class Plot {
   }
 
   add(...nodes) {
-    this.layer.append(...nodes.filter((node) => node !== null));
+    this.layer.append(...nodes.flat().filter((node) => node !== null));
   }
 
   get inner() {
@@ -64,8 +73,8 @@ class Plot {
     return { left, top, right: this.width - right, bottom: this.height - bottom };
   }
 
-  /** Set both scales; draw grid, ticks and the axes' names with their units. */
-  axes(xDomain, yDomain, xName, yName) {
+  /** Set both scales; draw grid, ticks and the axes' names with their units; where `rows`, y counts rows and has none. */
+  axes(xDomain, yDomain, xName, yName, rows = false) {
     const { left, top, right, bottom } = this.inner;
     this.x = linear(xDomain, [left, right]);
     this.y = linear(yDomain, [bottom, top]);
@@ -74,7 +83,7 @@ class Plot {
       this.add(svg("path", { d: `M${x} ${top}V${bottom}`, stroke: "var(--grid)" }),
         svg("text", { x, y: bottom + 17, "text-anchor": "middle" }, text));
     }
-    for (const [value, text] of this.y.ticks(Math.min(8, (bottom - top) / 42))) {
+    for (const [value, text] of rows ? [] : this.y.ticks(Math.min(8, (bottom - top) / 42))) {
       const y = this.y(value);
       this.add(svg("path", { d: `M${left} ${y}H${right}`, stroke: "var(--grid)" }),
         svg("text", { x: left - 7, y: y + 4, "text-anchor": "end" }, text));
@@ -99,6 +108,13 @@ class Plot {
       c.fill();
     }
     c.restore();
+  }
+
+  /** The elements, of which only what lies inside of the axes is to be seen. */
+  clipped(...nodes) {
+    const { left, top, right, bottom } = this.inner, id = `inside-${Plot.all.indexOf(this)}`;
+    return svg("g", {}, svg("clipPath", { id }, svg("rect", { x: left, y: top, width: right - left, height: bottom - top })),
+      svg("g", { "clip-path": `url(#${id})` }, nodes));
   }
 
   /** Whether a point in data units lies inside of the plot. */
