@@ -3,9 +3,10 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -24,17 +25,23 @@ __all__ = ["Objective", "Predictor", "Sizes", "Store", "StoredTrial", "StudyReco
 
 _CHUNK = 1000  # networks, or lines of an export, in memory at once
 
+T = TypeVar("T")
+
 
 class Store:
     """A trial database; a context manager that closes itself.
 
-    Every method raises `StoreError` when the database fails (a full disk, a damaged file, a lost connection), and
-    `StudyError` when it is given the name of a study that does not exist.
+    Every method raises `StoreError` when the database fails (a full disk, a damaged file, a server that stays away),
+    and `StudyError` when it is given the name of a study that does not exist. When a server is restarted or out of
+    reach for a while, methods wait for it (`nas.store.retry`); then they raise `StudyError` if another driver took a
+    study over that this one drives.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._study_ids: dict[str, int] = {}  # studies are neither renamed nor deleted
+        self._claims: dict[str, tuple[str, float]] = {}  # studies driven through this store: owner, lease in seconds
+        database.before_repeat = self._hold_claims
 
     @classmethod
     def open(cls, url: str | Path) -> Self:
@@ -88,30 +95,30 @@ class Store:
     ) -> StudyRecord:
         """Begin a study; the arguments are those of `StudyRecord`. Raises StudyError if the name is taken."""
         record = StudyRecord(name, dict(settings), rows.now(), fidelity, basis, fork_of, inherited)
-        with self._database.write() as connection:
+
+        def create(connection: sa.Connection) -> None:
             if _study_row(connection, name) is not None:
                 raise StudyError(f"study {name!r} exists already in {self._database.place}")
             connection.execute(sa.insert(studies), asdict(record))
+
+        self._database.transact(create)
         return record
 
     def study(self, name: str) -> StudyRecord | None:
         """The study of that name, if there is one."""
-        with self._database.read() as connection:
-            row = _study_row(connection, name)
+        row = self._database.query(lambda connection: _study_row(connection, name))
         return None if row is None else _study_record(row)
 
     def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""
-        with self._database.read() as connection:
-            found = connection.execute(sa.select(studies).order_by(studies.c.id)).all()
-        return [_study_record(row) for row in found]
+        query = sa.select(studies).order_by(studies.c.id)
+        return [_study_record(row) for row in self._rows(query)]
 
     def study_summary(self, name: str) -> dict[TrialState, int]:
         """How many trials are in each state; counted in an index, without reading a trial."""
-        with self._database.read() as connection:
-            mine = trials.c.study_id == self._study_id(connection, name)
-            counts = sa.select(trials.c.state, sa.func.count()).where(mine).group_by(trials.c.state)
-            found = {TrialState(state): count for state, count in connection.execute(counts)}
+        mine = trials.c.study_id == self._ids([name])[0]
+        counts = sa.select(trials.c.state, sa.func.count()).where(mine).group_by(trials.c.state)
+        found = {TrialState(state): count for state, count in self._rows(counts)}
         return {state: found.get(state, 0) for state in TrialState}
 
     # The lease: one driver per study
@@ -125,8 +132,10 @@ class Store:
             StudyError: another driver's lease has not ended, and `is_dead` does not know that the driver has; or the
                 other driver is a process of this host that still is there, if only suspended.
         """
-        with self._database.write() as connection:
-            leases.claim(connection, self._study_id(connection, name), owner, lease_seconds, is_dead)
+        self._database.transact(
+            lambda connection: leases.claim(connection, self._study_id(connection, name), owner, lease_seconds, is_dead)
+        )
+        self._claims[name] = (owner, lease_seconds)
 
     def heartbeat(self, name: str, owner: str, lease_seconds: float) -> None:
         """Prolong the lease of `owner`.
@@ -134,15 +143,26 @@ class Store:
         Raises:
             StudyError: the study has another driver by now, so that this one has to stop.
         """
-        with self._database.write() as connection:
-            leases.prolong(connection, self._study_id(connection, name), owner, lease_seconds)
+        self._database.transact(
+            lambda connection: leases.prolong(connection, self._study_id(connection, name), owner, lease_seconds)
+        )
 
     def release(self, name: str, owner: str) -> None:
         """Put what still runs back to WAITING and give the study up; without effect if `owner` does not hold it."""
-        with self._database.write() as connection:
+
+        def end(connection: sa.Connection) -> None:
             study_id = self._study_id(connection, name)
             if leases.end(connection, study_id, owner):
                 transitions.postpone(connection, study_id)
+
+        self._claims.pop(name, None)
+        self._database.transact(end)
+
+    def _hold_claims(self, connection: sa.Connection) -> None:
+        """After an outage: go on only with studies that no other driver has taken over meanwhile."""
+        self._study_ids.clear()  # of studies that may have been taken back
+        for name, (owner, lease_seconds) in self._claims.items():
+            leases.prolong(connection, self._study_id(connection, name), owner, lease_seconds)
 
     # Trials, written
 
@@ -167,17 +187,22 @@ class Store:
         """
         latency = {"latency_ms": latency_ms, "target": target, "latency_version": latency_version}
         row = {**rows.trial_row(trial, versions), **latency, "source_id": source}
-        with self._database.write(durable=False) as connection:
+
+        def add(connection: sa.Connection) -> int:
             row["study_id"] = self._study_id(connection, study)
             try:
-                return transitions.add(connection, trial.proposal.architecture, sizes, row)
+                row["id"] = transitions.add(connection, trial.proposal.architecture, sizes, row)
             except sa.exc.IntegrityError as error:
                 raise StoreError(f"trial {trial.number} of study {study!r} is recorded already") from error
+            return int(row["id"])  # the same when a batch is repeated
+
+        return self._database.transact(add, durable=False)
 
     def report(self, study: str, number: int, epoch: int, metrics: Metrics) -> None:
         """Record the metrics of one epoch of a running trial, as durably as the trial itself."""
-        with self._database.write(durable=False) as connection:
-            transitions.report(connection, self._study_id(connection, study), number, epoch, metrics)
+        self._write_trial(
+            study, lambda connection, of: transitions.report(connection, of, number, epoch, metrics), durable=False
+        )
 
     def finish(self, study: str, number: int, outcome: Outcome, told: int) -> None:
         """RUNNING -> COMPLETE, STOPPED or FAILED, once.
@@ -185,8 +210,7 @@ class Store:
         Raises:
             StoreError: the trial is not running; what it was before is kept.
         """
-        with self._database.write() as connection:
-            transitions.finish(connection, self._study_id(connection, study), number, outcome, told)
+        self._write_trial(study, lambda connection, of: transitions.finish(connection, of, number, outcome, told))
 
     def requeue(self, study: str, number: int, reason: str, max_lost: int = 3) -> TrialState:
         """RUNNING -> WAITING because its worker vanished; FAILED with `reason` when that happened `max_lost` times.
@@ -197,13 +221,13 @@ class Store:
         Raises:
             StoreError: the trial is not running.
         """
-        with self._database.write() as connection:
-            return transitions.requeue(connection, self._study_id(connection, study), number, reason, max_lost)
+        return self._write_trial(
+            study, lambda connection, of: transitions.requeue(connection, of, number, reason, max_lost)
+        )
 
     def postpone(self, study: str) -> None:
         """RUNNING -> WAITING for all trials of a study whose search ended before them; none of them is to blame."""
-        with self._database.write() as connection:
-            transitions.postpone(connection, self._study_id(connection, study))
+        self._write_trial(study, transitions.postpone)
 
     def start(self, study: str, number: int, versions: Mapping[str, str]) -> None:
         """WAITING -> RUNNING, on this host and with this software from now on.
@@ -211,8 +235,15 @@ class Store:
         Raises:
             StoreError: the trial is not waiting.
         """
-        with self._database.write(durable=False) as connection:
-            transitions.start(connection, self._study_id(connection, study), number, versions)
+        self._write_trial(
+            study, lambda connection, of: transitions.start(connection, of, number, versions), durable=False
+        )
+
+    def _write_trial(self, study: str, work: Callable[[sa.Connection, int], T], *, durable: bool = True) -> T:
+        """One transaction of `work`, which is given its connection and the study's id."""
+        return self._database.transact(
+            lambda connection: work(connection, self._study_id(connection, study)), durable=durable
+        )
 
     def rescore(
         self, names: Sequence[str], predictor: Predictor, latency_ms: Callable[[Architecture], float]
@@ -224,17 +255,14 @@ class Store:
         key = {"target": predictor.target, "latency_version": predictor.version}
         last, done = "", 0
         while True:
-            with self._database.read() as connection:
-                ids = [self._study_id(connection, name) for name in names]
-                found = connection.execute(queries.unscored(predictor, ids, last, _CHUNK)).all()
+            found = self._rows(queries.unscored(predictor, self._ids(names), last, _CHUNK))
             if not found:
                 return
             new = [
                 {"architecture_id": row.id, "latency_ms": latency_ms(rows.architecture(row.network)), **key}
                 for row in found
             ]
-            with self._database.write() as connection:
-                transitions.insert_new(connection, latencies, new)
+            self._database.transact(partial(transitions.insert_new, table=latencies, values=new))
             last, done = found[-1].id, done + len(new)
             yield done
 
@@ -245,49 +273,37 @@ class Store:
     ) -> list[StoredTrial]:
         """Trials by number (of all studies: in the order in which they were recorded); at most the `last` ones."""
         order = trials.c.id if study is None else trials.c.number
-        with self._database.read() as connection:
-            query = queries.stored()
-            if study is not None:
-                query = query.where(trials.c.study_id == self._study_id(connection, study))
-            if states is not None:
-                query = query.where(trials.c.state.in_(states))
-            query = query.order_by(order) if last is None else query.order_by(order.desc()).limit(last)
-            found = [rows.stored_trial(row) for row in connection.execute(query)]
+        query = queries.stored()
+        if study is not None:
+            query = query.where(trials.c.study_id == self._ids([study])[0])
+        if states is not None:
+            query = query.where(trials.c.state.in_(states))
+        found = self._stored(query.order_by(order) if last is None else query.order_by(order.desc()).limit(last))
         return found if last is None else found[::-1]
 
     def trial(self, id: int) -> StoredTrial | None:
         """The trial that the command line calls `trial:ID`, if there is one."""
-        with self._database.read() as connection:
-            row = connection.execute(queries.stored().where(trials.c.id == id)).one_or_none()
-            return None if row is None else rows.stored_trial(row)
+        return next(iter(self._stored(queries.stored().where(trials.c.id == id))), None)
 
     def epochs(self, id: int) -> list[tuple[int, Metrics]]:
         """Epochs and their metrics, in order, of the trial with that id."""
         query = sa.select(epochs.c.epoch, epochs.c.metrics).where(epochs.c.trial_id == id).order_by(epochs.c.epoch)
-        with self._database.read() as connection:
-            return [(row.epoch, row.metrics) for row in connection.execute(query)]
+        return [(row.epoch, row.metrics) for row in self._rows(query)]
 
     def reusable(self, fidelity: str, architecture: Architecture, epochs: int | None) -> StoredTrial | None:
         """The first trial of any study that trained this network, from scratch, at this fidelity, if there is one."""
-        with self._database.read() as connection:
-            row = connection.execute(queries.reusable(fidelity, architecture.id, epochs)).one_or_none()
-            return None if row is None else rows.stored_trial(row)
+        return next(iter(self._stored(queries.reusable(fidelity, architecture.id, epochs))), None)
 
     def lines(self, names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """The view `nas_trials` (docs/store.md), line by line in the order of recording, of these studies or all."""
+        query = sa.select(view).order_by(view.c.trial).limit(_CHUNK)
+        if names is not None:
+            self._ids(names)
+            query = query.where(view.c.study.in_(names))
         last = 0
-        while True:
-            query = sa.select(view).where(view.c.trial > last).order_by(view.c.trial).limit(_CHUNK)
-            with self._database.read() as connection:
-                if names is not None:
-                    for name in names:
-                        self._study_id(connection, name)
-                    query = query.where(view.c.study.in_(names))
-                found = [dict(row._mapping) for row in connection.execute(query)]
-            if not found:
-                return
-            yield from found
-            last = found[-1]["trial"]
+        while found := self._rows(query.where(view.c.trial > last)):
+            yield from (dict(row._mapping) for row in found)
+            last = found[-1].trial
 
     def front(  # noqa: PLR0913 - limits of several kinds
         self,
@@ -306,27 +322,32 @@ class Store:
         rescored. Trials that lack an objective take no part. Latencies of different targets are compared as
         they are: give `target` where the studies have several. Of equal points the first one recorded stands for all.
         """
-        with self._database.read() as connection:
-            ids = None if names is None else [self._study_id(connection, name) for name in names]
-            scope = queries.Scope(ids, target, Limits(max_latency_ms, max_params, max_peak_activation_bytes))
-            if tuple(objectives) == FRONT_OBJECTIVES and predictor is None:
-                return [rows.stored_trial(row) for row in connection.execute(queries.front(scope))]
-            return fronts.front(connection, scope, objectives, predictor)
+        ids = None if names is None else self._ids(names)
+        scope = queries.Scope(ids, target, Limits(max_latency_ms, max_params, max_peak_activation_bytes))
+        if tuple(objectives) == FRONT_OBJECTIVES and predictor is None:
+            return self._stored(queries.front(scope))
+        return self._database.query(lambda connection: fronts.front(connection, scope, objectives, predictor))
 
     def most_accurate(self, name: str, count: int, max_latency_ms: float | None = None) -> list[StoredTrial]:
         """Up to `count` complete trials within the limit, the most accurate first, of equal ones the faster."""
-        with self._database.read() as connection:
-            scope = queries.Scope([self._study_id(connection, name)], None, Limits(max_latency_ms))
-            query = queries.stored().where(*scope.conditions(trials.c.latency_ms), trials.c.accuracy.is_not(None))
-            query = query.order_by(trials.c.accuracy.desc(), trials.c.latency_ms, trials.c.id).limit(count)
-            return [rows.stored_trial(row) for row in connection.execute(query)]
+        scope = queries.Scope(self._ids([name]), None, Limits(max_latency_ms))
+        query = queries.stored().where(*scope.conditions(trials.c.latency_ms), trials.c.accuracy.is_not(None))
+        return self._stored(query.order_by(trials.c.accuracy.desc(), trials.c.latency_ms, trials.c.id).limit(count))
 
     def points(self, names: Sequence[str], predictor: Predictor | None = None) -> NDArray[np.float64]:
         """Accuracy and latency in ms, (N, 2), of all complete trials of these studies that have both."""
-        with self._database.read() as connection:
-            ids = [self._study_id(connection, name) for name in names]
-            scope = queries.Scope(ids, None, Limits())
-            return fronts.points(connection, scope, FRONT_OBJECTIVES, predictor)[1]
+        scope = queries.Scope(self._ids(names), None, Limits())
+        return self._database.query(lambda connection: fronts.points(connection, scope, FRONT_OBJECTIVES, predictor))[1]
+
+    def _rows(self, query: sa.Select[Any]) -> list[Row]:
+        return self._database.query(lambda connection: list(connection.execute(query)))
+
+    def _stored(self, query: sa.Select[Any]) -> list[StoredTrial]:
+        """The trials that a query of `queries.stored` finds."""
+        return self._database.query(lambda connection: [rows.stored_trial(row) for row in connection.execute(query)])
+
+    def _ids(self, names: Sequence[str]) -> list[int]:
+        return self._database.query(lambda connection: [self._study_id(connection, name) for name in names])
 
     def _study_id(self, connection: sa.Connection, name: str) -> int:
         if name not in self._study_ids:
