@@ -198,6 +198,10 @@ class Study:
             self._store.finish(self.name, trial.number, outcome, self._told)
         self._hear(replace(trial, state=outcome.state, outcome=outcome, told=self._told), source.id)
 
+    def placed(self, trial: Trial, host: str, pid: int) -> None:
+        """Record where the trial runs."""
+        self._store.place(self.name, trial.number, host, pid)
+
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
         """Record one epoch; True: the trial should stop with it."""
         self._store.report(self.name, trial.number, epoch, metrics)

@@ -56,6 +56,9 @@ class _Queue:
         self._begun[trial.number] = time.monotonic()
         return trial
 
+    def placed(self, trial: Trial, host: str, pid: int) -> None:
+        """Nobody asks."""
+
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
         """Say so; no training is stopped."""
         self._say(f"{trial.proposal.architecture.id}: epoch {epoch}, accuracy {metrics['accuracy']:.2%}")

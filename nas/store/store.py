@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,12 +12,12 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from nas.architecture import Architecture
-from nas.errors import StoreError, StudyError
-from nas.store import fronts, leases, owners, queries, rows, transitions
+from nas.errors import StoreError
+from nas.store import fronts, leases, owners, queries, reading, registry, rows, transitions
+from nas.store.activity import Activity, activity
 from nas.store.database import Database
 from nas.store.records import FRONT_OBJECTIVES, Limits, Objective, Predictor, Sizes, StoredTrial, StudyRecord
-from nas.store.rows import Row
-from nas.store.schema import epochs, latencies, studies, trials, view
+from nas.store.schema import latencies, trials
 from nas.trial import Metrics, Outcome, Trial, TrialState
 
 __all__ = ["Objective", "Predictor", "Sizes", "Store", "StoredTrial", "StudyRecord"]
@@ -95,31 +94,24 @@ class Store:
     ) -> StudyRecord:
         """Begin a study; the arguments are those of `StudyRecord`. Raises StudyError if the name is taken."""
         record = StudyRecord(name, dict(settings), rows.now(), fidelity, basis, fork_of, inherited)
-
-        def create(connection: sa.Connection) -> None:
-            if _study_row(connection, name) is not None:
-                raise StudyError(f"study {name!r} exists already in {self._database.place}")
-            connection.execute(sa.insert(studies), asdict(record))
-
-        self._database.transact(create)
+        self._database.transact(lambda connection: registry.begin(connection, record, self._database.place))
         return record
 
     def study(self, name: str) -> StudyRecord | None:
         """The study of that name, if there is one."""
-        row = self._database.query(lambda connection: _study_row(connection, name))
-        return None if row is None else _study_record(row)
+        return self._database.query(lambda connection: registry.find(connection, name))
 
     def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""
-        query = sa.select(studies).order_by(studies.c.id)
-        return [_study_record(row) for row in self._rows(query)]
+        return self._database.query(registry.every)
 
     def study_summary(self, name: str) -> dict[TrialState, int]:
         """How many trials are in each state; counted in an index, without reading a trial."""
-        mine = trials.c.study_id == self._ids([name])[0]
-        counts = sa.select(trials.c.state, sa.func.count()).where(mine).group_by(trials.c.state)
-        found = {TrialState(state): count for state, count in self._rows(counts)}
-        return {state: found.get(state, 0) for state in TrialState}
+        return self._read_study(name, registry.counts)
+
+    def activity(self, name: str) -> Activity:
+        """How far the study is and who works on it, now."""
+        return self._read_study(name, activity)
 
     # The lease: one driver per study
 
@@ -132,9 +124,7 @@ class Store:
             StudyError: another driver's lease has not ended, and `is_dead` does not know that the driver has; or the
                 other driver is a process of this host that still is there, if only suspended.
         """
-        self._database.transact(
-            lambda connection: leases.claim(connection, self._study_id(connection, name), owner, lease_seconds, is_dead)
-        )
+        self._write_study(name, lambda connection, of: leases.claim(connection, of, owner, lease_seconds, is_dead))
         self._claims[name] = (owner, lease_seconds)
 
     def heartbeat(self, name: str, owner: str, lease_seconds: float) -> None:
@@ -143,20 +133,17 @@ class Store:
         Raises:
             StudyError: the study has another driver by now, so that this one has to stop.
         """
-        self._database.transact(
-            lambda connection: leases.prolong(connection, self._study_id(connection, name), owner, lease_seconds)
-        )
+        self._write_study(name, lambda connection, of: leases.prolong(connection, of, owner, lease_seconds))
 
     def release(self, name: str, owner: str) -> None:
         """Put what still runs back to WAITING and give the study up; without effect if `owner` does not hold it."""
 
-        def end(connection: sa.Connection) -> None:
-            study_id = self._study_id(connection, name)
-            if leases.end(connection, study_id, owner):
-                transitions.postpone(connection, study_id)
+        def end(connection: sa.Connection, of: int) -> None:
+            if leases.end(connection, of, owner):
+                transitions.postpone(connection, of)
 
         self._claims.pop(name, None)
-        self._database.transact(end)
+        self._write_study(name, end)
 
     def _hold_claims(self, connection: sa.Connection) -> None:
         """After an outage: go on only with studies that no other driver has taken over meanwhile."""
@@ -188,20 +175,26 @@ class Store:
         latency = {"latency_ms": latency_ms, "target": target, "latency_version": latency_version}
         row = {**rows.trial_row(trial, versions), **latency, "source_id": source}
 
-        def add(connection: sa.Connection) -> int:
-            row["study_id"] = self._study_id(connection, study)
+        def add(connection: sa.Connection, of: int) -> int:
+            row["study_id"] = of
             try:
                 row["id"] = transitions.add(connection, trial.proposal.architecture, sizes, row)
             except sa.exc.IntegrityError as error:
                 raise StoreError(f"trial {trial.number} of study {study!r} is recorded already") from error
             return int(row["id"])  # the same when a batch is repeated
 
-        return self._database.transact(add, durable=False)
+        return self._write_study(study, add, durable=False)
 
     def report(self, study: str, number: int, epoch: int, metrics: Metrics) -> None:
         """Record the metrics of one epoch of a running trial, as durably as the trial itself."""
-        self._write_trial(
+        self._write_study(
             study, lambda connection, of: transitions.report(connection, of, number, epoch, metrics), durable=False
+        )
+
+    def place(self, study: str, number: int, host: str, pid: int) -> None:
+        """Record which process runs a running trial, as durably as the trial itself."""
+        self._write_study(
+            study, lambda connection, of: transitions.place(connection, of, number, host, pid), durable=False
         )
 
     def finish(self, study: str, number: int, outcome: Outcome, told: int) -> None:
@@ -210,7 +203,7 @@ class Store:
         Raises:
             StoreError: the trial is not running; what it was before is kept.
         """
-        self._write_trial(study, lambda connection, of: transitions.finish(connection, of, number, outcome, told))
+        self._write_study(study, lambda connection, of: transitions.finish(connection, of, number, outcome, told))
 
     def requeue(self, study: str, number: int, reason: str, max_lost: int = 3) -> TrialState:
         """RUNNING -> WAITING because its worker vanished; FAILED with `reason` when that happened `max_lost` times.
@@ -221,13 +214,13 @@ class Store:
         Raises:
             StoreError: the trial is not running.
         """
-        return self._write_trial(
+        return self._write_study(
             study, lambda connection, of: transitions.requeue(connection, of, number, reason, max_lost)
         )
 
     def postpone(self, study: str) -> None:
         """RUNNING -> WAITING for all trials of a study whose search ended before them; none of them is to blame."""
-        self._write_trial(study, transitions.postpone)
+        self._write_study(study, transitions.postpone)
 
     def start(self, study: str, number: int, versions: Mapping[str, str]) -> None:
         """WAITING -> RUNNING, on this host and with this software from now on.
@@ -235,14 +228,8 @@ class Store:
         Raises:
             StoreError: the trial is not waiting.
         """
-        self._write_trial(
+        self._write_study(
             study, lambda connection, of: transitions.start(connection, of, number, versions), durable=False
-        )
-
-    def _write_trial(self, study: str, work: Callable[[sa.Connection, int], T], *, durable: bool = True) -> T:
-        """One transaction of `work`, which is given its connection and the study's id."""
-        return self._database.transact(
-            lambda connection: work(connection, self._study_id(connection, study)), durable=durable
         )
 
     def rescore(
@@ -255,7 +242,8 @@ class Store:
         key = {"target": predictor.target, "latency_version": predictor.version}
         last, done = "", 0
         while True:
-            found = self._rows(queries.unscored(predictor, self._ids(names), last, _CHUNK))
+            query = queries.unscored(predictor, self._ids(names), last, _CHUNK)
+            found = self._database.query(partial(reading.every, query=query))
             if not found:
                 return
             new = [
@@ -272,38 +260,31 @@ class Store:
         self, study: str | None = None, *, states: Collection[TrialState] | None = None, last: int | None = None
     ) -> list[StoredTrial]:
         """Trials by number (of all studies: in the order in which they were recorded); at most the `last` ones."""
-        order = trials.c.id if study is None else trials.c.number
-        query = queries.stored()
-        if study is not None:
-            query = query.where(trials.c.study_id == self._ids([study])[0])
-        if states is not None:
-            query = query.where(trials.c.state.in_(states))
-        found = self._stored(query.order_by(order) if last is None else query.order_by(order.desc()).limit(last))
-        return found if last is None else found[::-1]
+        if study is None:
+            return self._database.query(lambda connection: reading.trials_of(connection, None, states, last))
+        return self._read_study(study, lambda connection, of: reading.trials_of(connection, of, states, last))
 
     def trial(self, id: int) -> StoredTrial | None:
         """The trial that the command line calls `trial:ID`, if there is one."""
-        return next(iter(self._stored(queries.stored().where(trials.c.id == id))), None)
+        query = queries.stored().where(trials.c.id == id)
+        return self._database.query(lambda connection: reading.one(connection, query))
 
     def epochs(self, id: int) -> list[tuple[int, Metrics]]:
         """Epochs and their metrics, in order, of the trial with that id."""
-        query = sa.select(epochs.c.epoch, epochs.c.metrics).where(epochs.c.trial_id == id).order_by(epochs.c.epoch)
-        return [(row.epoch, row.metrics) for row in self._rows(query)]
+        return self._database.query(lambda connection: reading.epochs_of(connection, id))
 
     def reusable(self, fidelity: str, architecture: Architecture, epochs: int | None) -> StoredTrial | None:
         """The first trial of any study that trained this network, from scratch, at this fidelity, if there is one."""
-        return next(iter(self._stored(queries.reusable(fidelity, architecture.id, epochs))), None)
+        query = queries.reusable(fidelity, architecture.id, epochs)
+        return self._database.query(lambda connection: reading.one(connection, query))
 
     def lines(self, names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """The view `nas_trials` (docs/store.md), line by line in the order of recording, of these studies or all."""
-        query = sa.select(view).order_by(view.c.trial).limit(_CHUNK)
-        if names is not None:
-            self._ids(names)
-            query = query.where(view.c.study.in_(names))
+        self._ids(names or ())
         last = 0
-        while found := self._rows(query.where(view.c.trial > last)):
-            yield from (dict(row._mapping) for row in found)
-            last = found[-1].trial
+        while found := self._database.query(partial(reading.lines, names=names, after=last, count=_CHUNK)):
+            yield from found
+            last = found[-1]["trial"]
 
     def front(  # noqa: PLR0913 - limits of several kinds
         self,
@@ -325,44 +306,33 @@ class Store:
         ids = None if names is None else self._ids(names)
         scope = queries.Scope(ids, target, Limits(max_latency_ms, max_params, max_peak_activation_bytes))
         if tuple(objectives) == FRONT_OBJECTIVES and predictor is None:
-            return self._stored(queries.front(scope))
+            return self._database.query(lambda connection: reading.front(connection, scope))
         return self._database.query(lambda connection: fronts.front(connection, scope, objectives, predictor))
 
     def most_accurate(self, name: str, count: int, max_latency_ms: float | None = None) -> list[StoredTrial]:
         """Up to `count` complete trials within the limit, the most accurate first, of equal ones the faster."""
         scope = queries.Scope(self._ids([name]), None, Limits(max_latency_ms))
-        query = queries.stored().where(*scope.conditions(trials.c.latency_ms), trials.c.accuracy.is_not(None))
-        return self._stored(query.order_by(trials.c.accuracy.desc(), trials.c.latency_ms, trials.c.id).limit(count))
+        return self._database.query(lambda connection: reading.most_accurate(connection, scope, count))
 
     def points(self, names: Sequence[str], predictor: Predictor | None = None) -> NDArray[np.float64]:
         """Accuracy and latency in ms, (N, 2), of all complete trials of these studies that have both."""
         scope = queries.Scope(self._ids(names), None, Limits())
         return self._database.query(lambda connection: fronts.points(connection, scope, FRONT_OBJECTIVES, predictor))[1]
 
-    def _rows(self, query: sa.Select[Any]) -> list[Row]:
-        return self._database.query(lambda connection: list(connection.execute(query)))
+    def _write_study(self, study: str, work: Callable[[sa.Connection, int], T], *, durable: bool = True) -> T:
+        """One transaction of `work`, which is given its connection and the study's id."""
+        return self._database.transact(
+            lambda connection: work(connection, self._study_id(connection, study)), durable=durable
+        )
 
-    def _stored(self, query: sa.Select[Any]) -> list[StoredTrial]:
-        """The trials that a query of `queries.stored` finds."""
-        return self._database.query(lambda connection: [rows.stored_trial(row) for row in connection.execute(query)])
+    def _read_study(self, name: str, work: Callable[[sa.Connection, int], T]) -> T:
+        """What `work` reads, which is given a connection and the study's id."""
+        return self._database.query(lambda connection: work(connection, self._study_id(connection, name)))
 
     def _ids(self, names: Sequence[str]) -> list[int]:
         return self._database.query(lambda connection: [self._study_id(connection, name) for name in names])
 
     def _study_id(self, connection: sa.Connection, name: str) -> int:
         if name not in self._study_ids:
-            row = _study_row(connection, name)
-            if row is None:
-                known = connection.execute(sa.select(studies.c.name).order_by(studies.c.id.desc()).limit(5)).scalars()
-                expected = f"expected one of {', '.join(known)}" if known else "it has no study yet"
-                raise StudyError(f"no study {name!r} in {self._database.place}; {expected}")
-            self._study_ids[name] = row.id
+            self._study_ids[name] = registry.id_of(connection, name, self._database.place)
         return self._study_ids[name]
-
-
-def _study_row(connection: sa.Connection, name: str) -> Row | None:
-    return connection.execute(sa.select(studies).where(studies.c.name == name)).one_or_none()
-
-
-def _study_record(row: Row) -> StudyRecord:
-    return StudyRecord(**{field.name: getattr(row, field.name) for field in fields(StudyRecord)})

@@ -62,6 +62,12 @@ def report(connection: sa.Connection, study_id: int, number: int, epoch: int, me
     connection.execute(_REPORT[connection.dialect.name], values)
 
 
+def place(connection: sa.Connection, study_id: int, number: int, host: str, pid: int) -> None:
+    """Record where a trial runs."""
+    trial = _require(connection, study_id, number, TrialState.RUNNING)
+    _update(connection, trial.id, {"host": host, "pid": pid})
+
+
 def finish(connection: sa.Connection, study_id: int, number: int, outcome: Outcome, told: int) -> None:
     """RUNNING -> COMPLETE, STOPPED or FAILED."""
     values = rows.end_row(outcome, told) | {"of_study": study_id, "of_number": number}

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 
@@ -78,12 +78,3 @@ class StoreUrl:
         given = [self.url.password, *(self.url.query.get(name) for name in _SECRET_OPTIONS)]
         words = {str(word) for word in given if word}
         return words | {quote(word, safe="") for word in words} | {quote_plus(word) for word in words}
-
-
-def has_password(text: str) -> bool:
-    """Whether `text` is a URL of a database server that holds a password; needs no database library to say so."""
-    if "://" not in text:
-        return False
-    return bool(re.match(r"[^:/]+://[^/@]*:[^@]+@", text)) or any(
-        f"{name}=" in urlsplit(text).query for name in _SECRET_OPTIONS
-    )
