@@ -39,6 +39,7 @@ class AdaptEvaluator:
     each epoch on `images` of the training set drawn by the trial's seed; the seed, and what asks for as many epochs as
     `long`, on all images by `long`. Without epochs no weights are written: a proposal is measured as it is or, with
     `estimates`, has only a `loss_change`, which is computed from its parent alone (`nas.network.taylor`).
+    Unless it is to be `tested`, nothing sees the test images.
     """
 
     data: str
@@ -52,10 +53,11 @@ class AdaptEvaluator:
     estimates: bool = False
     distill: bool = False
     scratch_lr: float = 0.1  # in place of the long recipe's where the weights are fresh
+    tested: bool = True
     threads: int = 1
 
     def evaluate(self, trial: Trial, report: Report) -> Outcome:
-        """Inherit, train, measure on held-out images; the last training has `test_accuracy` and `test_loss` as well.
+        """Inherit, train, measure on held-out images; seed and last training have `test_accuracy` and `test_loss`, too.
 
         Raises:
             NasError: data or weights that cannot be had, weights that cannot be written.
@@ -117,6 +119,8 @@ class AdaptEvaluator:
         return {**measure(network, data, data.val, self.short.resolution), **self._tested(network, data)}
 
     def _tested(self, network: Network, data: Data) -> Metrics:
+        if not self.tested:
+            return {}
         tested = measure(network, data, data.test, self.long.resolution)
         return {f"test_{name}": value for name, value in tested.items()}
 
