@@ -26,7 +26,8 @@ from typing import Any
 import torch
 
 from benchmarks.netadapt_latency import Follow, cut, latency_model, share_of
-from nas import adapt as job
+from nas.adapt import run as job
+from nas.adapt.settings import AdaptSettings
 from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
 from nas.begun import Milliseconds
 from nas.cli.adapt_progress import adapt_progress
@@ -109,6 +110,11 @@ class Bench:
             save_weights(path, source.network, {"architecture": architecture.to_json()})
         return path
 
+    def follow(self) -> Follow:
+        """What the others meet the budget by."""
+        factor = self.latency(self.architecture) / self.latency_ms(self.architecture)
+        return Follow(self.latency_ms, self.measured_ms, factor)
+
     def fine_tune(self, network: Network, images: int, seed: int, lr: float = 0.02) -> None:
         """The recipe of all, on so many images: whole epochs, the last one on a part."""
         whole, rest = divmod(images, len(self.data.train))
@@ -134,7 +140,7 @@ class Bench:
         """`nas adapt`; its last training has `final_images`, or what the proposals leave of the total."""
         setting, began = self.setting, _cpu_seconds()
         source = load_source(str(self.seed_file()))
-        settings = job.AdaptSettings(
+        settings = AdaptSettings(
             budget_ms=budget_ms,
             source="seed.safetensors",
             architecture=source.architecture.id,
@@ -188,7 +194,7 @@ class Bench:
         began = _cpu_seconds()
         architecture, parent = read_network(self.seed_file())
         candidates = (cut(architecture, lambda share=share / 100: share, self.step) for share in range(99, 0, -1))  # type: ignore[misc]
-        follow = Follow(self.latency_ms, self.measured_ms)
+        follow = self.follow()
         child = next(network for network in candidates if follow.meets(network, budget_ms))
         network = inherit(parent, architecture, child, score_filters(parent, architecture, "l2"))
         self.fine_tune(network, self.setting.total_images, seed)
@@ -212,7 +218,7 @@ class Bench:
             round_to=self.step,
             ignored_layers=[network.classifier],
         )
-        follow, start_ms, spent, due = Follow(self.latency_ms, self.measured_ms), self.latency(architecture), 0, 1
+        follow, start_ms, spent, due = self.follow(), self.latency(architecture), 0, 1
         while not follow.meets(child := _read_back(network, architecture), budget_ms):
             now_ms = follow(child)
             if (start_ms - now_ms) / (start_ms - budget_ms) >= due / TP_STEPS:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from nas import adapt as job
+from nas.adapt import run as job
+from nas.adapt.settings import AdaptSettings
 from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
 from nas.cli.main import nas
 from nas.errors import NasError, StudyError
@@ -152,7 +153,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def settings(seed_file, **more) -> job.AdaptSettings:
+def settings(seed_file, **more) -> AdaptSettings:
     defaults = {
         "budget_ms": 0.8 * SEED_MS,
         "source": str(seed_file),
@@ -166,7 +167,7 @@ def settings(seed_file, **more) -> job.AdaptSettings:
         "val_images": 150,
         "final_epochs": 3,
     }
-    return job.AdaptSettings(**{**defaults, **more})
+    return AdaptSettings(**{**defaults, **more})
 
 
 def run(store, seed_file, listener, **more):

@@ -102,8 +102,8 @@ class NetAdapt:
     have been told. A proposal that failed takes no part; when all have failed, the strategy is finished and
     `failure` says why.
 
-    `latency_ms` predicts. With `measured_ms` a network that is predicted to meet the budget is measured: its error
-    corrects all later predictions, and what meets the budget is what was measured.
+    `latency_ms` predicts. With `measured_ms` the seed is measured, and each network that is predicted to meet
+    the budget: their errors correct all later predictions, and what meets the budget is what was measured.
 
     Raises:
         BudgetError: the seed with all widths at one step misses the budget; the message has its latency.
@@ -189,6 +189,8 @@ class NetAdapt:
     def _begin(self, trial: Trial) -> None:
         """The seed was judged."""
         seed = self._cutter.seed
+        if self._measured_ms is not None:
+            self._factor = self._measured_ms(seed) / self._cutter.latency_ms(seed)
         self._path.append(Step(trial.number, seed, self._latency(seed), _accuracy(trial), trial.number))
         self._iterate()
 
