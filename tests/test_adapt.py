@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from nas.adapt import run as job
 from nas.adapt.settings import AdaptSettings
+from nas.adapt.trained import trial_source
 from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
 from nas.cli.main import nas
 from nas.errors import NasError, StudyError
@@ -357,7 +358,7 @@ def test_weights_of_a_reused_training_are_found_where_it_was_trained(tmp_path, m
         reused = store.trials("second")[0]
         path = store.weights_folder("first") / "trial-1.safetensors"
         save_weights(path, network, {"architecture": SEED.to_json()})
-        found = job.trial_source(reused, store).network
+        found = trial_source(reused, store).network
     assert found is not None
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in found.state_dict().items())
     options = f"trial:{reused.id} --store elsewhere/trials.db"
