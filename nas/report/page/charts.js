@@ -104,7 +104,7 @@ function pathPlot(host, path, place) {
       svg("text", { x: ends[0][0] - 8, y: ends[0][1] - 9, "text-anchor": "end", class: "halo strong" }, "seed"));
     for (const i of trained) {
       const [x, y] = [plot.x(T.latency[i]), plot.y(100 * T.accuracy[i])];
-      plot.add(svg("path", { d: star(x, y, 9), fill: "var(--best)" }), svg("text", { x: x + 12, y: y + 4, class: "halo strong" }, "trained at the end"));
+      plot.add(svg("path", { d: star(x, y, 9), fill: "var(--best)" }), svg("text", { x: x + 10, y: y + 22, class: "halo strong" }, "trained at the end"));
     }
   });
 }
