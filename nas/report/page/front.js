@@ -20,7 +20,7 @@ const frontPlot = new Plot(frontHost, (plot) => {
   const k = kind(), { points } = members(state.kind);
   const [x, y] = frontDomains();
   marks = [];
-  plot.axes(x, y, `latency on ${k.target}, ms (predicted)`, `${accuracyWord()}, %`);
+  plot.axes(x, y, `latency${onTarget()}, ms (predicted)`, `${accuracyWord()}, %`);
   const { top, bottom, right } = plot.inner;
   if (k.budget !== null && k.budget < plot.x.to) {
     const from = Math.max(plot.x(k.budget), plot.inner.left);
@@ -113,7 +113,7 @@ function frontLegend() {
     key("star", "best", "best within the budget"),
     k.budget === null ? null : key("dash", "budget", "budget"),
     k.references.length ? key("diamond", "reference", "published networks") : null);
-  frontHost.setAttribute("aria-label", `Pareto front: ${accuracyWord()} against latency on ${k.target}; ${points.length} networks, ` +
+  frontHost.setAttribute("aria-label", `Pareto front: ${accuracyWord()} against latency${onTarget()}; ${points.length} networks, ` +
     `${k.front.length} on the front. Arrow keys move, Enter draws the network.`);
 }
 
