@@ -43,10 +43,10 @@ function drawFront(plot, points) {
     shown.map(([, x, y]) => svg("circle", { cx: x, cy: y, r: radius, fill: "var(--front)" }))));
   const best = kind().best;
   if (best === null || !plot.holds(T.latency[best], 100 * T.accuracy[best])) return;
-  const x = plot.x(T.latency[best]), y = plot.y(100 * T.accuracy[best]), left = x > plot.inner.left + 230;
+  const x = plot.x(T.latency[best]), y = plot.y(100 * T.accuracy[best]), left = x > plot.inner.left + (plot.width < 560 ? 110 : 230);
   plot.add(svg("path", { d: star(x, y, 10), fill: "var(--best)", stroke: "var(--card)", "stroke-width": 1.5, class: "best-mark" }),
     svg("text", { x: x + (left ? -12 : 12), y: y - 8, "text-anchor": left ? "end" : "start", class: "halo strong" },
-      `best: ${trialName(best)}, ${percent(T.accuracy[best], 1)}, ${ms(T.latency[best])}`));
+      `best: ${trialName(best)}${plot.width < 560 ? "" : `, ${percent(T.accuracy[best], 1)}, ${ms(T.latency[best])}`}`));
 }
 
 /** Published networks: at their latency along the top or, where a trial has judged them, at their point. */
