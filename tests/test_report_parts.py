@@ -141,6 +141,12 @@ def test_the_command_of_an_adapt_study_has_the_same_settings(monkeypatch, tmp_pa
     assert settings_of(again[1:]) == first
 
 
+def test_a_part_of_a_run_is_made_by_the_run():
+    record = StudyRecord("rediscover_small-pilot-adapt", {"source": "x", "rule": "y", "budget_ms": 1}, created_at=None)
+    runs = [{"study": "rediscover_large", "scale": "pilot"}, {"study": "rediscover_small", "scale": "pilot"}]
+    assert command(record, runs) == "nas run rediscover_small/study.yaml --scale pilot"
+
+
 def test_a_study_that_no_command_made_has_none():
     assert command(StudyRecord("a", {"target": "pixel1"}, created_at=None)) is None
 
