@@ -175,7 +175,7 @@ function frontNote(points, plot, at) {
     [
       outside ? `${plural(outside, "network")} outside of this range. ` : "",
       unjudged
-        ? `${plural(unjudged, "trial")} without an accuracy (waiting, running, stopped or failed) in the table alone. `
+        ? `${plural(unjudged, "trial")} without an accuracy (waiting, running, stopped, failed or estimated) in the table alone. `
         : "",
       kind().references.some((reference) => reference.trial === null)
         ? "Published networks stand at their predicted latency along the top: their accuracies come from other trainings and are not on this axis."

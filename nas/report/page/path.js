@@ -34,7 +34,7 @@ const gain = (before, after) => (T.accuracy[after] - T.accuracy[before]) / (T.la
 function pathPlot(host, path, place) {
   const last = path[path.length - 1],
     line = [...path.map((step) => step.base), ...(last.chosen === null ? [] : [last.chosen])];
-  const tried = path.flatMap((step) => step.proposals),
+  const tried = path.flatMap((step) => step.proposals).filter((i) => T.accuracy[i] !== null),
     at = (i) => [T.latency[i], 100 * T.accuracy[i]];
   const trained = members(state.kind).points.filter((i) => T.study[i] === place && !tried.includes(i) && i !== line[0]);
   const shown = [...line, ...tried, ...trained],
