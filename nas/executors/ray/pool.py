@@ -1,0 +1,156 @@
+"""`Pool`: the workers of one search on a cluster: started, asked for messages, watched, ended."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from nas import __version__
+from nas.errors import ClusterError
+from nas.executors.outcome import Message
+from nas.executors.ray.cluster import RayCluster
+from nas.executors.ray.worker import Place, Worker
+from nas.trial import Evaluator, Trial
+
+PULSE_SECONDS = 10.0
+LEASE_SECONDS = 60.0  # a worker that gives no sign of life for so long has lost its trial
+
+
+class LostError(Exception):
+    """A worker that is gone; the message says how."""
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """The driver's end of one worker."""
+
+    actor: Any
+    call: Any  # the ref of what it is doing; None while it has nothing to do
+    place: Place | None = None  # None: it is not there yet, perhaps because the cluster has no room
+    trial: Trial | None = None
+    pulse: Any = None
+    seen: float = 0.0  # time.monotonic() of its last sign of life
+
+    @property
+    def free(self) -> bool:
+        """Whether it can take a trial."""
+        return self.place is not None and self.trial is None
+
+    def __str__(self) -> str:
+        return "a worker" if self.place is None else str(self.place)
+
+
+class Pool:
+    """Up to so many workers; Ray places each where there is room for a trial, also on nodes that join later."""
+
+    def __init__(self, ray: Any, cluster: RayCluster, evaluator: Evaluator, setup: Callable[[], object] | None) -> None:
+        self._ray = ray
+        self._actor = ray.remote(concurrency_groups={"pulse": 1})(_with_pulse(ray)).options(
+            num_cpus=cluster.cpus_per_trial, num_gpus=cluster.gpus_per_trial, max_restarts=0
+        )
+        self._shared = (ray.put(evaluator), ray.put(setup))  # once per node, not per worker
+        self.members: list[Member] = []
+
+    def grow(self, workers: int) -> None:
+        """Ask Ray for as many as are missing."""
+        while len(self.members) < workers:
+            actor = self._actor.remote(*self._shared)
+            self.members.append(Member(actor, actor.place.remote()))
+
+    def begin(self, member: Member, trial: Trial) -> None:
+        """Give a free worker a trial."""
+        member.trial, member.seen, member.pulse = trial, time.monotonic(), None
+        member.call = member.actor.begin.remote(trial)
+
+    def answer(self, member: Member, stop: bool) -> None:
+        """Answer a worker's report."""
+        member.call = member.actor.go_on.remote(stop)
+
+    def ready(self, seconds: float) -> list[Member]:
+        """Those whose calls have ended; waits so long for the first."""
+        calls = {member.call: member for member in self.members if member.call is not None}
+        if not calls:
+            time.sleep(seconds)
+            return []
+        refs = list(calls)
+        found, _ = self._ray.wait(refs, num_returns=1, timeout=seconds)
+        if found:
+            found, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        return [calls[ref] for ref in found]
+
+    def welcome(self, member: Member) -> None:
+        """Take a worker that has started.
+
+        Raises:
+            LostError: it died on the way.
+            ClusterError: its node cannot run nas, or runs another version.
+        """
+        try:
+            member.place = self._get(member)
+        except LostError as error:
+            raise ClusterError(str(error)) from None if "No module named" in str(error) else error
+        member.call = None
+        if member.place.version != __version__:
+            raise ClusterError(f"{member.place}: has nas {member.place.version}; expected {__version__}, as here")
+
+    def message(self, member: Member) -> Message:
+        """What a worker whose call has ended says. Raises LostError."""
+        message: Message = self._get(member)
+        member.seen = time.monotonic()
+        return message
+
+    def _get(self, member: Member) -> Any:
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(member.call)
+        except (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError) as error:
+            raise LostError(f"{member} died ({_line(error)})") from None
+
+    def silent(self) -> list[Member]:
+        """Those that evaluate a trial and have given no sign of life for a lease; asks the others for one."""
+        now = time.monotonic()
+        busy = [member for member in self.members if member.trial is not None]
+        for member in busy:
+            if member.pulse is None and now - member.seen > PULSE_SECONDS:
+                member.pulse = member.actor.alive.remote()
+        asked = {member.pulse: member for member in busy if member.pulse is not None}
+        if asked:
+            for ref in self._ray.wait(list(asked), num_returns=len(asked), timeout=0)[0]:
+                asked[ref].pulse, asked[ref].seen = None, now  # a dead one's call fails as well, and says more
+        return [member for member in busy if now - member.seen > LEASE_SECONDS]
+
+    def remove(self, member: Member) -> None:
+        """End a worker, whatever it does."""
+        self.members.remove(member)
+        with suppress(Exception):  # it may be gone, or its node
+            self._ray.kill(member.actor)
+
+
+@contextmanager
+def pool_of(
+    ray: Any, cluster: RayCluster, evaluator: Evaluator, setup: Callable[[], object] | None
+) -> Iterator[Pool]:
+    """A pool, all workers of which are ended on the way out."""
+    pool = Pool(ray, cluster, evaluator, setup)
+    try:
+        yield pool
+    finally:
+        for member in list(pool.members):
+            pool.remove(member)
+
+
+def _with_pulse(ray: Any) -> type[Worker]:
+    """The actor's class: a sign of life has a thread of its own."""
+
+    class Actor(Worker):
+        alive = ray.method(concurrency_group="pulse")(Worker.alive)
+
+    return Actor
+
+
+def _line(error: BaseException) -> str:
+    """Why an actor died, from the many lines that Ray has for it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(("class_name:", "actor_id:", "pid:", "namespace:", "ip:"))]
+    return telling[-1] if telling else type(error).__name__
