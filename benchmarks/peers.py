@@ -1,23 +1,35 @@
 """Search strategies side by side: ours, and other libraries' behind the same interface (`nas.trial.Strategy`)."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import final
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import GPSampler
+from optuna.trial import TrialState
 
 from nas.reward import make_reward
 from nas.strategies.ledger import Ledger
-from nas.strategies.optuna import OptunaSearch
-from nas.strategies.problem import Problem
+from nas.strategies.problem import Candidate, Problem
 from nas.strategies.registry import STRATEGIES, make_strategy
 from nas.trial import Proposal, Strategy, Trial
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+_FREE = 4  # draws over the budget, for one evaluation, that cost a peer nothing
+
+
+@final
 class SyneTune:
-    """Syne Tune's BORE (Tiao 2021), with gradient-boosted trees; a draw over the budget is walked to one within it."""
+    """Syne Tune's BORE (Tiao 2021), with gradient-boosted trees.
+
+    A draw over the budget costs nothing: the searcher is told the worst reward so far, and asked again; the last of
+    some draws, and one that is known, is walked to a new network within the budget.
+    """
+
+    finished = False
 
     def __init__(self, problem: Problem, *, seed: int, trials: int) -> None:
         from syne_tune.config_space import choice  # noqa: PLC0415 - not all who run this have it
@@ -27,35 +39,82 @@ class SyneTune:
         self._genes = [gene.name for gene in problem.space.genes]
         space = {gene.name: choice(list(range(len(gene.choices)))) for gene in problem.space.genes}
         self._searcher = BORE(space, metric="accuracy", do_minimize=False, random_seed=seed).searcher
-
-    finished = False
+        self._worst: float | None = None
+        self._draws = 0
 
     def ask(self) -> Proposal | None:
         """The searcher's suggestion, or what is near it within the budget."""
-        drawn = self._searcher.suggest()
-        candidate = self._problem.candidate(tuple(drawn[gene] for gene in self._genes))
+        for _ in range(_FREE):
+            drawn = self._searcher.suggest()
+            candidate = self._problem.candidate(tuple(drawn[gene] for gene in self._genes))
+            if self._problem.admits(candidate):
+                break
+            if self._worst is not None:
+                self._hear(drawn, self._worst)
         return self._ledger.propose(self._ledger.near(candidate, self._rng))
 
     def tell(self, trial: Trial) -> None:
-        """The searcher minimises."""
+        """The searcher hears of the network that was trained."""
         genotype = self._ledger.candidate(trial).genotype
         reward = self._ledger.reward(trial)
         assert reward is not None
-        self._searcher.on_trial_complete(trial.number, dict(zip(self._genes, genotype, strict=True)), -reward)
+        self._worst = reward if self._worst is None else min(self._worst, reward)
+        self._hear(dict(zip(self._genes, genotype, strict=True)), reward)
+
+    def _hear(self, drawn: dict[str, int], reward: float) -> None:
+        self._searcher.on_trial_complete(self._draws, drawn, -reward)  # it minimises
+        self._draws += 1
 
 
-def optuna_gp(problem: Problem, *, seed: int, trials: int) -> Strategy:
-    """Optuna's Gaussian process with expected improvement; a draw over the budget is walked to one within it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = GPSampler(seed=seed, deterministic_objective=False)
-    return OptunaSearch(
-        problem,
-        seed=seed,
-        trials=trials,
-        study=optuna.create_study(sampler=sampler, direction="maximize"),
-        objectives=lambda accuracy, latency_ms: [problem.reward(accuracy, latency_ms)],
-    )
+@final
+class OptunaGP:
+    """Optuna's Gaussian process, with the budget as a constraint that it models itself.
+
+    A draw over the budget costs nothing: the sampler is told its true accuracy and by how much it is over, more than
+    a search could know, and asked again; the last of some draws, and one that is known, is walked to a new
+    network within the budget.
+    """
+
+    finished = False
+
+    def __init__(self, problem: Problem, *, seed: int, trials: int) -> None:
+        self._problem, self._ledger, self._rng = problem, Ledger(problem), Random(seed)
+        self._distributions: dict[str, BaseDistribution] = {
+            gene.name: CategoricalDistribution(range(len(gene.choices))) for gene in problem.space.genes
+        }
+        self._study = optuna.create_study(sampler=GPSampler(seed=seed), direction="maximize")
+        self._running: optuna.Trial | None = None
+
+    def ask(self) -> Proposal | None:
+        """The sampler's draw, or what is near it within the budget."""
+        for _ in range(_FREE):
+            trial = self._study.ask(self._distributions)
+            drawn = tuple(trial.params[gene] for gene in self._distributions)
+            candidate = self._problem.candidate(drawn)
+            if self._problem.admits(candidate):
+                break
+            self._hear(trial, candidate, self._problem.space.quality[candidate.architecture.row])
+        else:
+            trial = None
+        walked = self._ledger.near(candidate, self._rng)
+        if trial and walked is not candidate:
+            self._study.tell(trial, state=TrialState.FAIL)
+            trial = None
+        self._running = trial
+        return self._ledger.propose(walked)
+
+    def tell(self, trial: Trial) -> None:
+        """The sampler hears of the network that was trained."""
+        candidate, running = self._ledger.candidate(trial), self._running
+        if running is None:
+            self._study.enqueue_trial(dict(zip(self._distributions, candidate.genotype, strict=True)))
+            running = self._study.ask(self._distributions)
+        self._running = None
+        self._hear(running, candidate, trial.accuracy)
+
+    def _hear(self, running: optuna.Trial, candidate: Candidate, accuracy: float) -> None:
+        running.set_constraint("budget", candidate.latency_ms - self._problem.budget_ms)
+        self._study.tell(running, accuracy)
 
 
 class FiveBudgets:
@@ -107,6 +166,6 @@ PEERS: dict[str, Callable[..., Strategy]] = {
     **{name: _ours(name) for name in STRATEGIES if name != "controller"},  # made for thousands of children
     "surrogate-front": surrogate_front,
     "surrogate-5-budgets": FiveBudgets,
-    "optuna-gp": optuna_gp,
+    "optuna-gp": OptunaGP,
     "syne-tune-bore": SyneTune,
 }

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,12 +11,11 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from nas.architecture import Architecture
-from nas.errors import StoreError, StudyError
-from nas.store import fronts, leases, owners, queries, rows, transitions
+from nas.errors import StoreError
+from nas.store import fronts, leases, owners, queries, reading, registry, rows, transitions
 from nas.store.database import Database
 from nas.store.records import FRONT_OBJECTIVES, Limits, Objective, Predictor, Sizes, StoredTrial, StudyRecord
-from nas.store.rows import Row
-from nas.store.schema import epochs, latencies, studies, trials, view
+from nas.store.schema import latencies, trials
 from nas.trial import Metrics, Outcome, Trial, TrialState
 
 __all__ = ["Objective", "Predictor", "Sizes", "Store", "StoredTrial", "StudyRecord"]
@@ -89,30 +87,23 @@ class Store:
         """Begin a study; the arguments are those of `StudyRecord`. Raises StudyError if the name is taken."""
         record = StudyRecord(name, dict(settings), rows.now(), fidelity, basis, fork_of, inherited)
         with self._database.write() as connection:
-            if _study_row(connection, name) is not None:
-                raise StudyError(f"study {name!r} exists already in {self._database.place}")
-            connection.execute(sa.insert(studies), asdict(record))
+            registry.begin(connection, record, self._database.place)
         return record
 
     def study(self, name: str) -> StudyRecord | None:
         """The study of that name, if there is one."""
         with self._database.read() as connection:
-            row = _study_row(connection, name)
-        return None if row is None else _study_record(row)
+            return registry.find(connection, name)
 
     def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""
         with self._database.read() as connection:
-            found = connection.execute(sa.select(studies).order_by(studies.c.id)).all()
-        return [_study_record(row) for row in found]
+            return registry.every(connection)
 
     def study_summary(self, name: str) -> dict[TrialState, int]:
         """How many trials are in each state; counted in an index, without reading a trial."""
         with self._database.read() as connection:
-            mine = trials.c.study_id == self._study_id(connection, name)
-            counts = sa.select(trials.c.state, sa.func.count()).where(mine).group_by(trials.c.state)
-            found = {TrialState(state): count for state, count in connection.execute(counts)}
-        return {state: found.get(state, 0) for state in TrialState}
+            return registry.counts(connection, self._study_id(connection, name))
 
     # The lease: one driver per study
 
@@ -244,46 +235,33 @@ class Store:
         self, study: str | None = None, *, states: Collection[TrialState] | None = None, last: int | None = None
     ) -> list[StoredTrial]:
         """Trials by number (of all studies: in the order in which they were recorded); at most the `last` ones."""
-        order = trials.c.id if study is None else trials.c.number
         with self._database.read() as connection:
-            query = queries.stored()
-            if study is not None:
-                query = query.where(trials.c.study_id == self._study_id(connection, study))
-            if states is not None:
-                query = query.where(trials.c.state.in_(states))
-            query = query.order_by(order) if last is None else query.order_by(order.desc()).limit(last)
-            found = [rows.stored_trial(row) for row in connection.execute(query)]
-        return found if last is None else found[::-1]
+            study_id = None if study is None else self._study_id(connection, study)
+            return reading.trials_of(connection, study_id, states, last)
 
     def trial(self, id: int) -> StoredTrial | None:
         """The trial that the command line calls `trial:ID`, if there is one."""
         with self._database.read() as connection:
-            row = connection.execute(queries.stored().where(trials.c.id == id)).one_or_none()
-            return None if row is None else rows.stored_trial(row)
+            return reading.one(connection, queries.stored().where(trials.c.id == id))
 
     def epochs(self, id: int) -> list[tuple[int, Metrics]]:
         """Epochs and their metrics, in order, of the trial with that id."""
-        query = sa.select(epochs.c.epoch, epochs.c.metrics).where(epochs.c.trial_id == id).order_by(epochs.c.epoch)
         with self._database.read() as connection:
-            return [(row.epoch, row.metrics) for row in connection.execute(query)]
+            return reading.epochs_of(connection, id)
 
     def reusable(self, fidelity: str, architecture: Architecture, epochs: int | None) -> StoredTrial | None:
         """The first trial of any study that trained this network, from scratch, at this fidelity, if there is one."""
         with self._database.read() as connection:
-            row = connection.execute(queries.reusable(fidelity, architecture.id, epochs)).one_or_none()
-            return None if row is None else rows.stored_trial(row)
+            return reading.one(connection, queries.reusable(fidelity, architecture.id, epochs))
 
     def lines(self, names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """The view `nas_trials` (docs/store.md), line by line in the order of recording, of these studies or all."""
         last = 0
         while True:
-            query = sa.select(view).where(view.c.trial > last).order_by(view.c.trial).limit(_CHUNK)
             with self._database.read() as connection:
-                if names is not None:
-                    for name in names:
-                        self._study_id(connection, name)
-                    query = query.where(view.c.study.in_(names))
-                found = [dict(row._mapping) for row in connection.execute(query)]
+                for name in names or ():
+                    self._study_id(connection, name)
+                found = reading.lines(connection, names, last, _CHUNK)
             if not found:
                 return
             yield from found
@@ -310,16 +288,14 @@ class Store:
             ids = None if names is None else [self._study_id(connection, name) for name in names]
             scope = queries.Scope(ids, target, Limits(max_latency_ms, max_params, max_peak_activation_bytes))
             if tuple(objectives) == FRONT_OBJECTIVES and predictor is None:
-                return [rows.stored_trial(row) for row in connection.execute(queries.front(scope))]
+                return reading.front(connection, scope)
             return fronts.front(connection, scope, objectives, predictor)
 
     def most_accurate(self, name: str, count: int, max_latency_ms: float | None = None) -> list[StoredTrial]:
         """Up to `count` complete trials within the limit, the most accurate first, of equal ones the faster."""
         with self._database.read() as connection:
             scope = queries.Scope([self._study_id(connection, name)], None, Limits(max_latency_ms))
-            query = queries.stored().where(*scope.conditions(trials.c.latency_ms), trials.c.accuracy.is_not(None))
-            query = query.order_by(trials.c.accuracy.desc(), trials.c.latency_ms, trials.c.id).limit(count)
-            return [rows.stored_trial(row) for row in connection.execute(query)]
+            return reading.most_accurate(connection, scope, count)
 
     def points(self, names: Sequence[str], predictor: Predictor | None = None) -> NDArray[np.float64]:
         """Accuracy and latency in ms, (N, 2), of all complete trials of these studies that have both."""
@@ -330,18 +306,5 @@ class Store:
 
     def _study_id(self, connection: sa.Connection, name: str) -> int:
         if name not in self._study_ids:
-            row = _study_row(connection, name)
-            if row is None:
-                known = connection.execute(sa.select(studies.c.name).order_by(studies.c.id.desc()).limit(5)).scalars()
-                expected = f"expected one of {', '.join(known)}" if known else "it has no study yet"
-                raise StudyError(f"no study {name!r} in {self._database.place}; {expected}")
-            self._study_ids[name] = row.id
+            self._study_ids[name] = registry.id_of(connection, name, self._database.place)
         return self._study_ids[name]
-
-
-def _study_row(connection: sa.Connection, name: str) -> Row | None:
-    return connection.execute(sa.select(studies).where(studies.c.name == name)).one_or_none()
-
-
-def _study_record(row: Row) -> StudyRecord:
-    return StudyRecord(**{field.name: getattr(row, field.name) for field in fields(StudyRecord)})
