@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this host: each `ray start` is a process group, which can be killed like a machine."""
+"""A Ray cluster of several nodes on this host: each `ray start` is a session, which can be killed like a machine."""
 
 import os
 import secrets
@@ -6,10 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_enable_open_telemetry": "0"}
@@ -19,11 +21,7 @@ _START_SECONDS = 120
 
 def unavailable() -> str | None:
     """Why no cluster can be started here; None if one can."""
-    try:
-        import ray  # noqa: F401, PLC0415
-    except ImportError:
-        return "ray is not installed"
-    return None
+    return None if find_spec("ray") else "ray is not installed"
 
 
 class Cluster:
@@ -36,7 +34,14 @@ class Cluster:
         self.nodes: list[subprocess.Popen[bytes]] = []
         port, client = free_port(), free_port()
         self.address, self.client_address = f"127.0.0.1:{port}", f"ray://127.0.0.1:{client}"
-        self._head = self._start("head", "--head", f"--port={port}", f"--ray-client-server-port={client}", "--include-dashboard=false", cpus=0)
+        self._head = self._start(
+            "head",
+            "--head",
+            f"--port={port}",
+            f"--ray-client-server-port={client}",
+            "--include-dashboard=false",
+            cpus=0,
+        )
         wait_for(lambda: _listens(port), "the head")
 
     def add(self, cpus: int = 1) -> subprocess.Popen[bytes]:
@@ -57,9 +62,17 @@ class Cluster:
                 self.kill(node)
 
     def _start(self, name: str, *options: str, cpus: int) -> subprocess.Popen[bytes]:
-        command = ["ray", "start", "--block", "--node-ip-address=127.0.0.1", f"--num-cpus={cpus}", "--num-gpus=0", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--block",
+            *options,
+        ]
+        command += ["--node-ip-address=127.0.0.1", f"--num-cpus={cpus}", "--num-gpus=0", "--disable-usage-stats"]
         command += [f"--object-store-memory={_STORE_BYTES}", "--min-worker-port=0", "--max-worker-port=0"]
-        command += [f"--temp-dir={self._folder / name}", "--disable-usage-stats"]
+        command += [f"--temp-dir={self._folder / name}"]
         with (self._folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
 

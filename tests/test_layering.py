@@ -72,6 +72,7 @@ HOMES = {
     "matplotlib": ("report", "latency.validation", "latency.steps_plot"),
     "moocore": ("pareto",),
     "pyarrow": ("exchange.table",),
+    "ray": ("executors.ray",),
 }
 
 

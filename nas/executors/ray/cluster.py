@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +68,17 @@ def _connect(ray: Any, address: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         ray.init(address, **quiet)
+        _silence()
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise ClusterError(f"Ray cluster {address}: {_reason(error)}") from None
+
+
+def _silence() -> None:
+    """Ray prints each death of a worker on the driver's terminal, whatever its log level; we say it in our words."""
+    with suppress(ImportError, AttributeError):  # not a public name; without it there is more to read, no harm
+        from ray._private.ray_logging import global_worker_stdstream_dispatcher  # noqa: PLC0415
+
+        global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
 
 
 def _reason(error: BaseException) -> str:
@@ -97,7 +106,9 @@ def _require_listener(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise ClusterError(f"Ray cluster {address}: cannot be reached ({error}); is it up, and the port open?") from None
+        raise ClusterError(
+            f"Ray cluster {address}: cannot be reached ({error}); is it up, and the port open?"
+        ) from None
 
 
 def _require_room(ray: Any, cluster: RayCluster) -> None:
@@ -114,5 +125,5 @@ def _require_room(ray: Any, cluster: RayCluster) -> None:
     largest = ", ".join(f"{max((node.get(kind, 0) for node in nodes), default=0):g} {kind}s" for kind in needed)
     wanted = ", ".join(f"{amount:g} {kind}s" for kind, amount in needed.items())
     raise ClusterError(
-        f"Ray cluster {cluster.address}: no node has room for a trial of {wanted}; the most that a node has is {largest}"
+        f"Ray cluster {cluster.address}: no node has room for a trial of {wanted}; the most that one has: {largest}"
     )

@@ -78,8 +78,8 @@ class _Shift:
                 self._pool.welcome(member)
                 return
             message = self._pool.message(member)
-        except LostError as error:
-            self._lose(member, str(error))
+        except LostError as gone:
+            self._lose(member, str(gone))
             return
         assert member.trial is not None
         match message:

@@ -128,9 +128,7 @@ class Pool:
 
 
 @contextmanager
-def pool_of(
-    ray: Any, cluster: RayCluster, evaluator: Evaluator, setup: Callable[[], object] | None
-) -> Iterator[Pool]:
+def pool_of(ray: Any, cluster: RayCluster, evaluator: Evaluator, setup: Callable[[], object] | None) -> Iterator[Pool]:
     """A pool, all workers of which are ended on the way out."""
     pool = Pool(ray, cluster, evaluator, setup)
     try:
@@ -152,5 +150,5 @@ def _with_pulse(ray: Any) -> type[Worker]:
 def _line(error: BaseException) -> str:
     """Why an actor died, from the many lines that Ray has for it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("class_name:", "actor_id:", "pid:", "namespace:", "ip:"))]
-    return telling[-1] if telling else type(error).__name__
+    last = lines[-1] if lines else type(error).__name__
+    return last.partition("Worker exit detail: ")[2].partition(". Some common")[0] or last
