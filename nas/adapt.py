@@ -12,6 +12,8 @@ from nas.errors import NasError, StudyError
 from nas.evaluators.adapt import AdaptEvaluator
 from nas.evaluators.proxy import trial_weights
 from nas.executors.local import LocalExecutor
+from nas.executors.ray.cluster import RayCluster
+from nas.executors.ray.executor import RayExecutor
 from nas.latency.model import LatencyModel
 from nas.sources import Source, for_classes
 from nas.store.store import Store, StoredTrial
@@ -20,7 +22,7 @@ from nas.study import Entry, Listener, Study, Target
 from nas.training.checkpoint import read_network, save_weights
 from nas.training.data import describe_data, load_data
 from nas.training.loop import Recipe
-from nas.trial import Metrics, Outcome, Trial, TrialState
+from nas.trial import Executor, Metrics, Outcome, Trial, TrialState
 
 SEED_FILE = "seed.safetensors"
 _ENDLESS = 1 << 30  # trials; the strategy knows when it is done
@@ -97,6 +99,7 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     listener: Listener,
     workers: int = 1,
     threads: int = 1,
+    cluster: RayCluster | None = None,
     name: str | None = None,
 ) -> AdaptResult:
     """Trim `source` to the budget, or go on where it was stopped.
@@ -115,7 +118,7 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     latency_ms = Milliseconds(latency)
     strategy = NetAdapt(source.architecture, _strategy_settings(settings), latency_ms, latency.target)
     load_data(settings.data, resolution=settings.resolution)
-    folder = store.weights_folder(name)
+    folder = store.weights_folder(name).absolute()
     if record is None:
         if source.network is not None:
             about = {"architecture": source.architecture.to_json(), "data": settings.data}
@@ -130,10 +133,9 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
         seed=settings.seed,
         listener=_Tidy(listener, strategy, folder),
     )
+    executor: Executor = LocalExecutor(workers) if cluster is None else RayExecutor(cluster, workers)
     with study:
-        LocalExecutor(workers).run(
-            _WithChanges(study, strategy, latency_ms), _evaluator(settings, source, folder, threads)
-        )
+        executor.run(_WithChanges(study, strategy, latency_ms), _evaluator(settings, source, folder, threads))
     return result(store, name, strategy)
 
 

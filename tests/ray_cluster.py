@@ -50,6 +50,10 @@ class Cluster:
         self.nodes.append(node)
         return node
 
+    def node_of(self, pid: int) -> subprocess.Popen[bytes]:
+        """The node that a worker process lives on."""
+        return next(node for node in self.nodes if node.pid == os.getsid(pid))
+
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         """As when the machine loses its power."""
         os.killpg(node.pid, signal.SIGKILL)

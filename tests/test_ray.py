@@ -1,31 +1,14 @@
 """A search on a Ray cluster of separate nodes on this host: `ray start` processes of their own, joined by a token."""
 
-import json
-
 import pytest
 
 from nas.errors import ClusterError
 from nas.executors.ray import cluster as cluster_module
 from nas.executors.ray.cluster import RayCluster, connected
-from tests.integration.test_search import SEARCH, finish
+from nas.executors.ray.executor import RayExecutor
+from tests.conformance.test_executor import Queue
+from tests.executor_helpers import Reading
 from tests.ray_cluster import free_port
-
-
-def test_the_command_makes_the_decisions_of_one_local_worker_on_one_worker_of_a_cluster(ray_nodes, tmp_path):
-    options = (*SEARCH, "--trials", "3", "--workers", "1", "--json")
-    local, remote = tmp_path / "local", tmp_path / "remote"
-    local.mkdir()
-    remote.mkdir()
-    here = json.loads(finish(local, *options))
-    there = json.loads(finish(remote, *options, "--ray", ray_nodes.address))
-    assert decisions(here) == decisions(there)
-    assert len(decisions(here)) == 3
-    weights = [path.name for path in remote.glob("runs/*/trial-*.safetensors")]
-    assert sorted(weights) == [f"trial-{number}.safetensors" for number in range(3)]
-
-
-def decisions(found):
-    return {trial["number"]: (trial["architecture"], trial["accuracy"]) for trial in found["top"]}
 
 
 @pytest.mark.parametrize(
@@ -46,3 +29,11 @@ def test_a_trial_that_fits_no_node_is_refused_with_what_there_is(ray_nodes, monk
     wanted = RayCluster(ray_nodes.address, cpus_per_trial=1, gpus_per_trial=1)
     with connected(RayCluster()) as ray, pytest.raises(ClusterError, match="1 GPUs; the most that one has: 1 CPUs, 0"):
         cluster_module._require_room(ray, wanted)
+
+
+def test_images_are_read_by_the_driver_and_lie_on_a_node_once(ray_nodes):
+    queue = Queue(4)
+    RayExecutor(RayCluster(cpus_per_trial=0.5), workers=4).run(queue, Reading())
+    assert len(queue.outcomes) == 4
+    for outcome, _ in queue.outcomes.values():
+        assert outcome.metrics == {"images": 500, "read_here": 0, "copied": 0}  # a view of the node's shared memory

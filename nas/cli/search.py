@@ -146,7 +146,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
             )
             if finalists:
                 folder = store.weights_folder(found.study) / "finalists"
-                trained = train_finalists(found, settings, folder, finalists, final_epochs, workers)
+                trained = train_finalists(found, settings, folder, finalists, final_epochs, workers, cluster)
         except KeyboardInterrupt:
             click.echo("nas: stopped; the same command goes on where it stopped", err=True)
             raise SystemExit(130) from None

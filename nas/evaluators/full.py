@@ -9,6 +9,7 @@ from nas.errors import StudyError
 from nas.training.data import load_data
 from nas.training.full import train_fully
 from nas.training.loop import Recipe
+from nas.training.shared import SharedData, share_data
 from nas.trial import Outcome, Report, Trial
 
 
@@ -40,3 +41,7 @@ class FullEvaluator:
         architecture = trial.proposal.architecture
         weights = self.folder / f"{architecture.id}.safetensors"
         return train_fully(architecture, data, replace(self.recipe, seed=trial.seed), report, weights)
+
+    def shared(self) -> SharedData:
+        """The images that its trials see."""
+        return share_data(self.data, self.recipe.resolution, self.train_images, test=True)

@@ -9,7 +9,9 @@ from nas.architecture import Architecture
 from nas.errors import NasError
 from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
-from nas.trial import Evaluator, Metrics, Outcome, Proposal, Trial, TrialState
+from nas.executors.ray.cluster import RayCluster
+from nas.executors.ray.executor import RayExecutor
+from nas.trial import Evaluator, Executor, Metrics, Outcome, Proposal, Trial, TrialState
 
 _LOSSES = 3  # of a worker, after which its network counts as lost
 
@@ -17,18 +19,25 @@ Say = Callable[[str], None]
 """Takes a line for people."""
 
 
-def evaluate_all(
-    networks: Sequence[Architecture], evaluator: Evaluator, folder: Path, workers: int, say: Say
+def evaluate_all(  # noqa: PLR0913, PLR0917 - who is judged, by whom, and how that runs
+    networks: Sequence[Architecture],
+    evaluator: Evaluator,
+    folder: Path,
+    workers: int,
+    say: Say,
+    cluster: RayCluster | None = None,
 ) -> list[Metrics]:
     """The metrics of each network, with its wall `seconds`; those that `folder` has are not made again.
 
-    One worker is this process; more are processes of their own.
+    One worker is this process; more are processes of their own, or of a cluster.
 
     Raises:
         NasError: a network could not be evaluated, a file cannot be written.
     """
     queue = _Queue(networks, folder, say)
-    executor = LocalExecutor(workers) if workers > 1 else InlineExecutor()
+    executor: Executor = LocalExecutor(workers) if workers > 1 else InlineExecutor()
+    if cluster is not None:
+        executor = RayExecutor(cluster, workers)
     executor.run(queue, evaluator)
     return [queue.results[network.id] for network in networks]
 

@@ -80,7 +80,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     strategy = make_search_strategy(settings, problem, _planned(record, settings))
     same = _fidelity(settings)
     if settings.evaluator == "supernet":
-        evaluator = make_supernet_evaluator(settings, workers * threads, threads, watch)
+        evaluator = make_supernet_evaluator(settings, (workers if cluster is None else 1) * threads, threads, watch)
     else:
         evaluator = make_evaluator(settings, store.weights_folder(name).absolute(), threads)
     if record is None:

@@ -119,7 +119,8 @@ def test_the_trial_of_a_killed_worker_is_told_as_lost_and_can_be_done_again(with
     assert all(re.fullmatch(r"worker process \d+ .*died \(.+\)", reason) for _, reason in queue.losses)
 
 
-def test_workers_that_only_die_end_the_search(with_workers, tmp_path):
+def test_workers_that_only_die_end_the_search(with_workers, tmp_path, monkeypatch):
+    monkeypatch.setattr("nas.executors.ray.executor._DEATHS", 2)  # its workers take a second to start
     queue = Queue(1)
     with pytest.raises(StudyError, match="workers in a row died"):
         with_workers.run(queue, Dying(tmp_path, number=0, times=10**6))

@@ -1,6 +1,5 @@
 """`RayExecutor`: trials in actors of a Ray cluster."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -19,12 +18,11 @@ class RayExecutor:
     """Runs up to `workers` trials at once, as many as the cluster has room for at the time; fills `Executor`.
 
     A worker that dies, with its node or alone, is replaced where there is room, and its trial told as lost. So is one
-    that gives no sign of life for a minute. `setup` is called once in each worker before its first trial.
+    that gives no sign of life for a minute. What the evaluator shares travels to each node once.
     """
 
     cluster: RayCluster
     workers: int
-    setup: Callable[[], object] | None = None
 
     def run(self, queue: TrialQueue, evaluator: Evaluator) -> None:
         """Run all trials of `queue`.
@@ -38,7 +36,7 @@ class RayExecutor:
             first = queue.ask()  # a study that is complete needs no workers
             if first is None:
                 return
-            with pool_of(ray, self.cluster, evaluator, self.setup) as pool:
+            with pool_of(ray, self.cluster, evaluator) as pool:
                 _Shift(queue, pool, self.workers, first).work()
 
 

@@ -1,7 +1,7 @@
 """`Pool`: the workers of one search on a cluster: started, asked for messages, watched, ended."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from nas.errors import ClusterError
 from nas.executors.outcome import Message
 from nas.executors.ray.cluster import RayCluster
 from nas.executors.ray.worker import Place, Worker
-from nas.trial import Evaluator, Trial
+from nas.trial import Evaluator, Sharing, Trial
 
 PULSE_SECONDS = 10.0
 LEASE_SECONDS = 60.0  # a worker that gives no sign of life for so long has lost its trial
@@ -44,12 +44,13 @@ class Member:
 class Pool:
     """Up to so many workers; Ray places each where there is room for a trial, also on nodes that join later."""
 
-    def __init__(self, ray: Any, cluster: RayCluster, evaluator: Evaluator, setup: Callable[[], object] | None) -> None:
+    def __init__(self, ray: Any, cluster: RayCluster, evaluator: Evaluator) -> None:
         self._ray = ray
         self._actor = ray.remote(concurrency_groups={"pulse": 1})(_with_pulse(ray)).options(
             num_cpus=cluster.cpus_per_trial, num_gpus=cluster.gpus_per_trial, max_restarts=0
         )
-        self._shared = (ray.put(evaluator), ray.put(setup))  # once per node, not per worker
+        setup = evaluator.shared() if isinstance(evaluator, Sharing) else None
+        self._shared = (ray.put(evaluator), ray.put(setup))  # once per node; arrays are not copied by its workers
         self.members: list[Member] = []
 
     def grow(self, workers: int) -> None:
@@ -128,9 +129,9 @@ class Pool:
 
 
 @contextmanager
-def pool_of(ray: Any, cluster: RayCluster, evaluator: Evaluator, setup: Callable[[], object] | None) -> Iterator[Pool]:
+def pool_of(ray: Any, cluster: RayCluster, evaluator: Evaluator) -> Iterator[Pool]:
     """A pool, all workers of which are ended on the way out."""
-    pool = Pool(ray, cluster, evaluator, setup)
+    pool = Pool(ray, cluster, evaluator)
     try:
         yield pool
     finally:
