@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from nas.begun import Milliseconds, begun
+from nas.begun import Milliseconds, begun, weights_folder
 from nas.errors import NasError, StudyError
 from nas.evaluators.adapt import AdaptEvaluator
 from nas.evaluators.proxy import trial_weights
@@ -25,6 +25,7 @@ from nas.training.loop import Recipe
 from nas.trial import Executor, Metrics, Outcome, Trial, TrialState
 
 SEED_FILE = "seed.safetensors"
+_NOT_IN_NAME = ("latency_version", "storage")
 _ENDLESS = 1 << 30  # trials; the strategy knows when it is done
 
 Proposals = Literal["halving", "full", "zero"]
@@ -61,11 +62,12 @@ class AdaptSettings:
     from_scratch: bool = False
     distill: bool = False
     seed: int = 0
+    storage: str | None = None  # folder or URL of the weights; None: beside the database
 
     @property
     def study_name(self) -> str:
         """A name that the same settings always give: readable, then a digest of all of them."""
-        deciding = {key: value for key, value in asdict(self).items() if key != "latency_version"}
+        deciding = {key: value for key, value in asdict(self).items() if key not in _NOT_IN_NAME}
         digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:6]
         return f"adapt-{self.target}-{self.budget_ms:g}ms-{self.data.partition(':')[0]}-{digest}"
 
@@ -118,7 +120,7 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     latency_ms = Milliseconds(latency)
     strategy = NetAdapt(source.architecture, _strategy_settings(settings), latency_ms, latency.target)
     load_data(settings.data, resolution=settings.resolution)
-    folder = store.weights_folder(name).absolute()
+    folder = weights_folder(store, name, settings.storage)
     if record is None:
         if source.network is not None:
             about = {"architecture": source.architecture.to_json(), "data": settings.data}

@@ -75,6 +75,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     no_reuse: bool,
     fork: bool,
     cluster: "RayCluster | None",
+    storage: str | None,
     store_url: str,
     as_json: bool,
 ) -> None:
@@ -121,6 +122,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         confidence=confidence,
         proxy=training,
         accuracy_version=accuracy_version,
+        storage=storage,
     )
     if cluster is not None and data is None:
         raise NasError("--ray is about trainings; a prediction takes a millisecond here; expected --data, too")

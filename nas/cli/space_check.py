@@ -45,6 +45,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     seed: int,
     workers: int | None,
     cluster: "RayCluster | None",
+    storage: str | None,
     as_json: bool,
 ) -> None:
     """Train random networks properly and compare their order with the one that a cheap evaluator gives.
@@ -59,6 +60,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.evaluators.full import FullEvaluator  # noqa: PLC0415
     from nas.search import proxy_training  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
+    from nas.storage import open_folder  # noqa: PLC0415
     from nas.training.data import describe_data, load_data  # noqa: PLC0415
     from nas.training.full import full_recipe  # noqa: PLC0415
     from nas.training.supernet_job import data_content  # noqa: PLC0415
@@ -71,7 +73,8 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     workers = workers or (cores() if cluster is None else networks)
     content = data_content(data)  # other images in the same folder are other results
     truth_key = _digest(content, pixels, epochs, images)
-    truth = FullEvaluator(data, full_recipe(epochs, pixels), FOLDER.absolute() / f"trained-{truth_key}", images)
+    trained_in = open_folder(storage or str(FOLDER)) / f"trained-{truth_key}"
+    truth = FullEvaluator(data, full_recipe(epochs, pixels), trained_in, images)
     try:
         training = proxy_training(data, pixels, proxy_epochs, proxy_images, evaluator)
         if evaluator == "supernet":

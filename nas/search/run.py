@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from nas import forking
-from nas.begun import Milliseconds, require_name
+from nas.begun import Milliseconds, require_name, weights_folder
 from nas.errors import StudyError
 from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
@@ -82,7 +82,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     if settings.evaluator == "supernet":
         evaluator = make_supernet_evaluator(settings, (workers if cluster is None else 1) * threads, threads, watch)
     else:
-        evaluator = make_evaluator(settings, store.weights_folder(name).absolute(), threads)
+        evaluator = make_evaluator(settings, weights_folder(store, name, settings.storage), threads)
     if record is None:
         begin = _Beginning(settings, rests_on, same)
         record = begin.fork(store, old, name, problem, target) if fork else begin.anew(store, name)

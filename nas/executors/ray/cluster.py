@@ -32,6 +32,7 @@ class RayCluster:
     address: str = "auto"
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
+    storage: str | None = None  # that all hosts reach; needed where there are others
 
 
 @contextmanager
@@ -47,6 +48,7 @@ def connected(cluster: RayCluster) -> Iterator[Any]:
         return
     _connect(ray, cluster.address)
     try:
+        _require_storage(ray, cluster)
         _require_room(ray, cluster)
         yield ray
     finally:
@@ -109,6 +111,16 @@ def _require_listener(address: str) -> None:
         raise ClusterError(
             f"Ray cluster {address}: cannot be reached ({error}); is it up, and the port open?"
         ) from None
+
+
+def _require_storage(ray: Any, cluster: RayCluster) -> None:
+    """Weights that a worker writes into a folder of its own host would be lost."""
+    others = {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]} - {socket.gethostname()}
+    if others and cluster.storage is None:
+        raise ClusterError(
+            f"Ray cluster {cluster.address} has nodes on other hosts ({', '.join(sorted(others)[:3])}); expected "
+            f"--storage with a folder or URL for weights that all of them reach"
+        )
 
 
 def _require_room(ray: Any, cluster: RayCluster) -> None:
