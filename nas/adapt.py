@@ -103,10 +103,12 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     threads: int = 1,
     cluster: RayCluster | None = None,
     name: str | None = None,
+    tested: bool = True,
 ) -> AdaptResult:
     """Trim `source` to the budget, or go on where it was stopped.
 
-    Weights go into a folder of the study's name beside the database.
+    Weights go into a folder of the study's name beside the database. Unless seed and result are to be `tested`, the
+    test images are not opened.
 
     Raises:
         BudgetError: the budget cannot be reached by cutting widths; the message says what can.
@@ -135,9 +137,10 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
         seed=settings.seed,
         listener=_Tidy(listener, strategy, folder),
     )
+    evaluator = replace(_evaluator(settings, source, folder), tested=tested, threads=threads)
     executor: Executor = LocalExecutor(workers) if cluster is None else RayExecutor(cluster, workers)
     with study:
-        executor.run(_WithChanges(study, strategy, latency_ms), _evaluator(settings, source, folder, threads))
+        executor.run(_WithChanges(study, strategy, latency_ms), evaluator)
     return result(store, name, strategy)
 
 
@@ -247,7 +250,7 @@ def _strategy_settings(settings: AdaptSettings) -> NetAdaptSettings:
     )
 
 
-def _evaluator(settings: AdaptSettings, source: Source, folder: Path, threads: int) -> AdaptEvaluator:
+def _evaluator(settings: AdaptSettings, source: Source, folder: Path) -> AdaptEvaluator:
     return AdaptEvaluator(
         data=settings.data,
         folder=folder,
@@ -258,7 +261,6 @@ def _evaluator(settings: AdaptSettings, source: Source, folder: Path, threads: i
         val_images=settings.val_images,
         importance=settings.importance,
         distill=settings.distill,
-        threads=threads,
     )
 
 

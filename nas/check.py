@@ -74,8 +74,8 @@ def check(  # noqa: PLR0913, PLR0917 - two judges, where they keep what they kno
     Raises:
         NasError: a network could not be judged or trained, a file cannot be written.
     """
-    judged = evaluate_all(networks, evaluator, judged_in, workers, say, cluster)
-    trained = evaluate_all(networks, truth, judged_in.with_name(truth.folder.name), workers, say, cluster)
+    judged = evaluate_all(networks, evaluator, judged_in, workers, say, cluster=cluster)
+    trained = evaluate_all(networks, truth, judged_in.with_name(truth.folder.name), workers, say, cluster=cluster)
     compared = tuple(
         Compared(network, one["accuracy"], other["test_accuracy"], one["seconds"], other["train_seconds"])
         for network, one, other in zip(networks, judged, trained, strict=True)

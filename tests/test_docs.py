@@ -163,8 +163,9 @@ def test_every_documented_command_is_tested():
     measuring = {"latency measure --json", "latency validate --json", "latency fit --json"}
     adapting = {"adapt --json", "export ARCH --json"}  # tests/test_adapt.py
     elsewhere = {"space check --json", "search --evaluator supernet --json"}  # test_check.py, test_supernet_search.py
+    studies = {"run STUDY --json"}  # test_pipeline.py
     training = {"search --json", "search --verify --json", "train ARCH --json"}
-    assert EXAMPLES.keys() == {*COMMANDS, *training, *adapting, *measuring, *fitting, *elsewhere}
+    assert EXAMPLES.keys() == {*COMMANDS, *training, *adapting, *measuring, *fitting, *elsewhere, *studies}
 
 
 def output(arguments: str):

@@ -40,7 +40,7 @@ def train_finalists(  # noqa: PLR0913, PLR0917 - which networks, how and where
     best = found.top[:count]
     networks = [stored.trial.proposal.architecture for stored in best]
     kept = folder if is_local(folder) else Path("runs", found.study, "finalists", folder.name)
-    trained = evaluate_all(networks, evaluator, kept, workers, lambda line: click.echo(line, err=True), cluster)
+    trained = evaluate_all(networks, evaluator, kept, workers, lambda line: click.echo(line, err=True), cluster=cluster)
     records = [
         {
             **trial_record(stored),

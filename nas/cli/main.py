@@ -12,6 +12,7 @@ from nas.errors import NasError
 _COMMANDS = {
     "search": ("nas.cli.search", "search", "Find the most accurate network within a latency budget."),
     "adapt": ("nas.cli.adapt", "adapt", "Trim a network's widths to a latency budget (NetAdapt)."),
+    "run": ("nas.cli.run", "run", "Run a study file: search, NetAdapt, comparison, ablations, report."),
     "pareto": ("nas.cli.pareto", "pareto", "Show the Pareto front of the recorded trials."),
     "trials": ("nas.cli.trials", "trials", "List, show or export the recorded trials."),
     "train": ("nas.cli.train", "train", "Train one network longer and measure it on the test set."),
