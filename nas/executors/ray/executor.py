@@ -5,7 +5,7 @@ from typing import final
 
 from nas.errors import StudyError
 from nas.executors.ray.cluster import RayCluster, connected
-from nas.executors.ray.pool import LEASE_SECONDS, LostError, Member, Pool, pool_of
+from nas.executors.ray.pool import LostError, Member, Pool, pool_of
 from nas.trial import Evaluator, Trial, TrialQueue
 
 _POLL_SECONDS = 1.0
@@ -54,8 +54,8 @@ class _Shift:
             self._pool.grow(self._workers)
             for member in self._pool.ready(_POLL_SECONDS):
                 self._hear(member)
-            for member in self._pool.silent():
-                self._lose(member, f"{member} gave no sign of life for {LEASE_SECONDS:.0f} s")
+            for member, reason in self._pool.silent():
+                self._lose(member, reason)
             if self._deaths >= _DEATHS * self._workers:
                 raise StudyError(f"{self._deaths} workers in a row died without finishing a trial; see Ray's logs")
             self._queue.idle()

@@ -30,7 +30,7 @@ class Member:
     place: Place | None = None  # None: it is not there yet, perhaps because the cluster has no room
     trial: Trial | None = None
     pulse: Any = None
-    seen: float = 0.0  # time.monotonic() of its last sign of life
+    seen: float = 0.0  # time.monotonic() of its last message, or of the question that `pulse` is to answer
 
     @property
     def free(self) -> bool:
@@ -98,7 +98,7 @@ class Pool:
     def message(self, member: Member) -> Message:
         """What a worker whose call has ended says. Raises LostError."""
         message: Message = self._get(member)
-        member.seen = time.monotonic()
+        member.seen, member.pulse = time.monotonic(), None
         return message
 
     def _get(self, member: Member) -> Any:
@@ -108,18 +108,23 @@ class Pool:
         except (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError) as error:
             raise LostError(f"{member} died ({_line(error)})") from None
 
-    def silent(self) -> list[Member]:
-        """Those that evaluate a trial and have given no sign of life for a lease; asks the others for one."""
+    def silent(self) -> list[tuple[Member, str]]:
+        """Those that evaluate a trial and have not answered for a lease, and how to say it; asks the others.
+
+        What counts is the time from question to answer: a driver that was itself away, such as one that waits for its
+        database, asks late and finds nobody silent.
+        """
         now = time.monotonic()
         busy = [member for member in self.members if member.trial is not None]
         for member in busy:
             if member.pulse is None and now - member.seen > PULSE_SECONDS:
-                member.pulse = member.actor.alive.remote()
+                member.pulse, member.seen = member.actor.alive.remote(), now
         asked = {member.pulse: member for member in busy if member.pulse is not None}
         if asked:
             for ref in self._ray.wait(list(asked), num_returns=len(asked), timeout=0)[0]:
-                asked[ref].pulse, asked[ref].seen = None, now  # a dead one's call fails as well, and says more
-        return [member for member in busy if now - member.seen > LEASE_SECONDS]
+                asked[ref].pulse = None  # a dead one's call fails as well, and says more
+        late = [member for member in asked.values() if member.pulse is not None and now - member.seen > LEASE_SECONDS]
+        return [(member, f"{member} gave no sign of life for {LEASE_SECONDS:.0f} s") for member in late]
 
     def remove(self, member: Member) -> None:
         """End a worker, whatever it does."""
