@@ -68,6 +68,8 @@ class _Shift:
                 if trial is None:
                     return all(member.trial is None for member in self._pool.members)
                 self._pool.begin(member, trial)
+                assert member.place is not None
+                self._queue.placed(trial, member.place.host, member.place.pid)
         return False
 
     def _hear(self, member: Member) -> None:
