@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("upath")
 
 from nas.errors import NasError
-from nas.evaluators.full import FullEvaluator
+from nas.evaluators.full import FullEvaluator, full_weights
 from nas.evaluators.proxy import ProxyEvaluator, trial_weights
 from nas.network.build import build
 from nas.storage import open_folder, read_bytes, write_bytes
@@ -49,7 +49,7 @@ def test_a_training_goes_on_from_the_checkpoint_there(bucket):
     heard = []
     evaluator.evaluate(trial, lambda epoch, metrics: heard.append(epoch))
     assert heard == [2]
-    assert read_tensors(bucket / f"{trial.proposal.architecture.id}.safetensors")
+    assert read_tensors(full_weights(bucket, NETWORK, trial.seed))
 
 
 def test_a_study_remembers_its_storage(tmp_path):
