@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,3 +120,18 @@ class Reading:
 
     def shared(self) -> SharedData:
         return share_data("digits", 16, train_images=500)
+
+
+@dataclass(frozen=True)
+class Unprepared:
+    """What it shares cannot be used where it arrives."""
+
+    def evaluate(self, trial: Trial, report: Report) -> Outcome:
+        raise AssertionError("no worker is there to call it")
+
+    def shared(self) -> Callable[[], object]:
+        return _refuse
+
+
+def _refuse() -> None:
+    raise NasError("no such images")

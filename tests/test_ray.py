@@ -7,7 +7,7 @@ from nas.executors.ray import cluster as cluster_module
 from nas.executors.ray.cluster import RayCluster, connected
 from nas.executors.ray.executor import RayExecutor
 from tests.conformance.test_executor import Queue
-from tests.executor_helpers import Reading
+from tests.executor_helpers import Reading, Unprepared
 from tests.ray_cluster import free_port
 
 
@@ -37,3 +37,8 @@ def test_images_are_read_by_the_driver_and_lie_on_a_node_once(ray_nodes):
     assert len(queue.outcomes) == 4
     for outcome, _ in queue.outcomes.values():
         assert outcome.metrics == {"images": 500, "read_here": 0, "copied": 0}  # a view of the node's shared memory
+
+
+def test_what_no_worker_can_start_with_ends_the_search_in_one_line(ray_nodes):
+    with pytest.raises(ClusterError, match=r"a worker of the cluster cannot start: .*no such images"):
+        RayExecutor(RayCluster(), workers=1).run(Queue(1), Unprepared())

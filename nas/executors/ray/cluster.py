@@ -72,7 +72,7 @@ def _connect(ray: Any, address: str) -> None:
         ray.init(address, **quiet)
         _silence()
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise ClusterError(f"Ray cluster {address}: {_reason(error)}") from None
+        raise ClusterError(f"Ray cluster {address}: {reason(error)}") from None
 
 
 def _silence() -> None:
@@ -83,7 +83,7 @@ def _silence() -> None:
         global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """One line of what Ray says in several."""
     text = " ".join(str(error).split())
     if type(error).__name__ == "AuthenticationError" or "uthentication" in text:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import final
 
-from nas.errors import StudyError
-from nas.executors.ray.cluster import RayCluster, connected
+from nas.errors import ClusterError, StudyError
+from nas.executors.ray.cluster import RayCluster, connected, reason
 from nas.executors.ray.pool import LostError, Member, Pool, pool_of
 from nas.trial import Evaluator, Trial, TrialQueue
 
@@ -36,8 +36,14 @@ class RayExecutor:
             first = queue.ask()  # a study that is complete needs no workers
             if first is None:
                 return
-            with pool_of(ray, self.cluster, evaluator) as pool:
-                _Shift(queue, pool, self.workers, first).work()
+            try:
+                with pool_of(ray, self.cluster, evaluator) as pool:
+                    _Shift(queue, pool, self.workers, first).work()
+            except (ray.exceptions.RayError, ConnectionError) as error:
+                raise ClusterError(
+                    f"Ray cluster {self.cluster.address} failed ({type(error).__name__}: {reason(error)}); when it is "
+                    f"up again, the same command goes on where it stopped"
+                ) from error
 
 
 class _Shift:
@@ -54,8 +60,8 @@ class _Shift:
             self._pool.grow(self._workers)
             for member in self._pool.ready(_POLL_SECONDS):
                 self._hear(member)
-            for member, reason in self._pool.silent():
-                self._lose(member, reason)
+            for member, how in self._pool.silent():
+                self._lose(member, how)
             if self._deaths >= _DEATHS * self._workers:
                 raise StudyError(f"{self._deaths} workers in a row died without finishing a trial; see Ray's logs")
             self._queue.idle()

@@ -87,13 +87,10 @@ class Pool:
             LostError: it died on the way.
             ClusterError: its node cannot run nas, or runs another version.
         """
-        try:
-            member.place = self._get(member)
-        except LostError as error:
-            raise ClusterError(str(error)) from None if "No module named" in str(error) else error
-        member.call = None
-        if member.place.version != __version__:
-            raise ClusterError(f"{member.place}: has nas {member.place.version}; expected {__version__}, as here")
+        place: Place = self._get(member)
+        member.place, member.call = place, None
+        if place.version != __version__:
+            raise ClusterError(f"{place}: has nas {place.version}; expected {__version__}, as here")
 
     def message(self, member: Member) -> Message:
         """What a worker whose call has ended says. Raises LostError."""
@@ -103,9 +100,12 @@ class Pool:
 
     def _get(self, member: Member) -> Any:
         errors = self._ray.exceptions
+        gone = (errors.RayActorError, errors.OutOfMemoryError, errors.ObjectLostError, errors.NodeDiedError)
         try:
             return self._ray.get(member.call)
-        except (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError) as error:
+        except gone as error:
+            if getattr(error, "actor_init_failed", False):
+                raise ClusterError(f"a worker of the cluster cannot start: {_line(error)}") from None
             raise LostError(f"{member} died ({_line(error)})") from None
 
     def silent(self) -> list[tuple[Member, str]]:
