@@ -115,12 +115,13 @@ def _agreement(record: Record) -> str:
          f"{_share(one['low'])} to {_share(one['high'])}"]
         for one in record["agreement"]
     ]  # fmt: skip
-    count = len(record["search"])
+    count, different = len(record["search"]), len({one["id"] for one in record["search"]})
     return (
         f"## Agreement with {record['reference']}\n\nShare of choices that are those of {record['reference']} before "
         f"its filters were trimmed: mean of {count} independent searches, and of random networks of the latencies that "
-        f"the searches look at. A share inside the last column, which is where 95 % of the means of {count} random "
-        f"networks lie, is what chance gives.\n\n" + table(("choice", "of them", "found", "random", "by chance"), rows)
+        f"the searches look at. A share inside the last column, which is where 95 % of the means of {different} random "
+        f"networks lie (as many as the searches found different ones), is what chance gives.\n\n"
+        + table(("choice", "of them", "found", "random", "by chance"), rows)
     )
 
 
