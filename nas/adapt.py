@@ -201,6 +201,7 @@ class _WithChanges:
     def __init__(self, study: Study, strategy: NetAdapt, latency_ms: Milliseconds) -> None:
         self._study, self._strategy, self._latency_ms = study, strategy, latency_ms
         self.ask, self.report, self.lost, self.idle = study.ask, study.report, study.lost, study.idle
+        self.placed = study.placed
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """See `nas.trial.TrialQueue.tell`."""

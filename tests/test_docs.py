@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -32,6 +33,8 @@ EXAMPLES = {
 }
 COMMANDS = {
     "pareto --json": "pareto --json --store STORE",
+    "report --json": "report --html FOLDER/report.html --png FOLDER/front.png --json --store STORE",
+    "status --json": "status --json --store STORE",
     "trials list --json": "trials list --json --store STORE",
     "trials show TRIAL --json": "trials show trial:1 --json --store STORE",
     "show ARCH --json": "show mobilenet_v3_large --json",
@@ -90,7 +93,7 @@ def test_the_example_of_a_space_file_works(tmp_path):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> str:
-    """A database with one finished trial, whose figures are made up."""
+    """A database with one finished trial, whose figures are made up, and one that runs."""
     path = tmp_path_factory.mktemp("store") / "trials.db"
     network = load_reference("mobilenet_v2")
     trial = Trial(0, Proposal(network), asked_after=0, state=TrialState.RUNNING)
@@ -99,12 +102,14 @@ def store(tmp_path_factory) -> str:
         opened.add_trial("study", trial, sizes(network), 64.0, "pixel1", "0", software_versions())
         opened.report("study", 0, 1, METRICS)
         opened.finish("study", 0, Outcome(METRICS), told=0)
+        running = replace(trial, number=1)
+        opened.add_trial("study", running, sizes(network), 64.0, "pixel1", "0", software_versions())
     return f"sqlite:///{path}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_json_of_a_command_has_the_documented_form(command, store):
-    arguments = COMMANDS[command].replace("STORE", store)
+def test_the_json_of_a_command_has_the_documented_form(command, store, tmp_path):
+    arguments = COMMANDS[command].replace("STORE", store).replace("FOLDER", str(tmp_path))
     assert_same_form(output(arguments), EXAMPLES[command])
 
 

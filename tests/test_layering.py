@@ -71,7 +71,7 @@ HOMES = {
         "accuracy.score",
         "pipeline.interval",
     ),
-    "matplotlib": ("report", "latency.validation", "latency.steps_plot"),
+    "matplotlib": ("report.front", "latency.validation", "latency.steps_plot"),
     "moocore": ("pareto",),
     "pyarrow": ("exchange.table",),
 }

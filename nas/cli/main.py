@@ -5,6 +5,7 @@ import sys
 import click
 
 from nas import __version__
+from nas.cli import secret_arguments
 from nas.cli.lazy import LazyGroup
 from nas.errors import NasError
 
@@ -14,6 +15,8 @@ _COMMANDS = {
     "adapt": ("nas.cli.adapt", "adapt", "Trim a network's widths to a latency budget (NetAdapt)."),
     "run": ("nas.cli.run", "run", "Run a study file: search, NetAdapt, comparison, ablations, report."),
     "pareto": ("nas.cli.pareto", "pareto", "Show the Pareto front of the recorded trials."),
+    "report": ("nas.cli.report", "report", "Write what studies found as a page or a picture."),
+    "status": ("nas.cli.status", "status", "Show how far a study is, who works on it, and when it will end."),
     "trials": ("nas.cli.trials", "trials", "List, show or export the recorded trials."),
     "train": ("nas.cli.train", "train", "Train one network longer and measure it on the test set."),
     "export": ("nas.cli.export", "export", "Write a trained network as ONNX, int8 ONNX, weights or for timm."),
@@ -34,6 +37,7 @@ def nas() -> None:
 
 def main() -> None:
     """Entry point: a mistake of the user's is one line on stderr and exit code 2."""
+    secret_arguments.hide()
     try:
         code = nas.main(prog_name="nas", standalone_mode=False)
     except NasError as error:

@@ -70,6 +70,9 @@ class _Queue:
         self._begun[trial.number] = time.monotonic()
         return trial
 
+    def placed(self, trial: Trial, host: str, pid: int) -> None:
+        """Nobody asks."""
+
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
         """Say so; no training is stopped."""
         name = kept_name(trial.proposal.architecture, trial.seed)

@@ -1,4 +1,4 @@
-"""Pictures of what was found."""
+"""The front as a picture for a paper or a README."""
 
 from collections.abc import Sequence
 from pathlib import Path
