@@ -149,7 +149,8 @@ def _how(record: Record) -> str:
         f"## How it came about\n\n- Winners of the searches: {searches}.\n"
         f"- Wall time, {_minutes(sum(seconds.values()))} in all: {times}.\n- Versions: {versions}.\n"
         f"- Beside this file: `report.json` with all figures, `report.html`, a page of all trials, "
-        f"`report.trials.csv`, a table of them, `report.architecture.json`, the found network, which every command of nas takes."
+        f"`report.trials.csv`, a table of them, and `report.architecture.json`, the found network, which every "
+        f"command of nas takes."
     )
 
 
