@@ -54,3 +54,19 @@ def make_database(path):
         record_study(store, "second", networks(10, seed=1), seed=2)
         record_study(store, HOSTILE, networks(5, seed=2), data=f"imagefolder:{HOSTILE}")
     return f"sqlite:///{path}"
+
+
+def make_poor_database(path):
+    """Studies that lack what a page shows: settings and a device, a judged trial, a second trial; returns its URL."""
+    model, network = load_target("pixel"), networks(1)[0]
+    with Store.open(path) as store:
+        store.create_study("without settings", {})
+        store.create_study("nothing judged", settings())
+        store.create_study("one trial", settings(seed=9))
+        for name, target in (("without settings", None), ("nothing judged", "pixel1"), ("one trial", "pixel1")):
+            trial = Trial(0, Proposal(network), asked_after=0, state=TrialState.RUNNING)
+            ms = None if target is None else model.estimate(network).ms
+            store.add_trial(name, trial, sizes(network), ms, target, target and model.version, software_versions())
+        store.finish("without settings", 0, Outcome({"accuracy": 0.5}), told=0)
+        store.finish("one trial", 0, Outcome({"accuracy": 0.5}), told=0)
+    return f"sqlite:///{path}"

@@ -10,7 +10,7 @@ from nas.report.content import page_content
 from nas.report.html import write_page
 from nas.store.store import Store
 from tests.browser import browser, chromium
-from tests.report_helpers import HOSTILE, make_database
+from tests.report_helpers import HOSTILE, make_database, make_poor_database
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +205,18 @@ def test_names_of_studies_are_text_and_nothing_else(page):
     assert page.run("document.querySelector('#title').textContent") == HOSTILE
     assert HOSTILE in page.run("document.querySelector('#provenance').textContent")
     assert page.run("document.querySelectorAll('img').length") == 0
+
+
+@pytest.mark.parametrize("study", ["without settings", "nothing judged", "one trial"])
+def test_a_study_that_lacks_nearly_everything_has_a_page(page, tmp_path, study):
+    poor = tmp_path / "poor.html"
+    with Store.open(make_poor_database(tmp_path / "trials.db")) as store:
+        write_page(page_content(store, [study]), poor)
+    page.open(poor)
+    assert page.text("#title") == study
+    assert page.run("document.querySelectorAll('#table tbody tr').length") == 1
+    page.run("document.querySelector('#front-plot').focus()")
+    page.press("ArrowUp", "ArrowLeft", "Enter", "Escape")
 
 
 @pytest.mark.parametrize("dark", [False, True])

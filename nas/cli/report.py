@@ -69,9 +69,13 @@ def _drawn(store: "Store", studies: tuple[str, ...], path: Path) -> dict[str, An
         NasError: they cannot be compared, or the file cannot be written.
     """
     from nas.cli.pareto import comparable  # noqa: PLC0415
+    from nas.report.drawing import load_device  # noqa: PLC0415
     from nas.report.front import plot_front  # noqa: PLC0415 - matplotlib is slow to import
+    from nas.report.references import published_ms  # noqa: PLC0415
 
     records = comparable(store, studies, None)
     names, limit = [record.name for record in records], largest_budget(records)
-    plot_front(store.points(names), store.front(names, max_latency_ms=limit), path, budget_ms=limit)
+    front = store.front(names, max_latency_ms=limit)
+    published = published_ms(load_device(front[0].target)) if front and front[0].target else {}
+    plot_front(store.points(names), front, path, budget_ms=limit, published=published)
     return {"file": str(path), "bytes": path.stat().st_size}

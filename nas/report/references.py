@@ -5,7 +5,7 @@ from typing import Any
 
 from nas.architecture import Architecture
 from nas.layers import lower, total_macs, total_params
-from nas.report.drawing import Drawings, short
+from nas.report.drawing import Device, Drawings, short
 from nas.space import Reference, read_reference, references
 
 
@@ -18,6 +18,24 @@ def reference_records(drawings: Drawings, trials: Mapping[Architecture, int], nu
     """
     found = [_record(drawings, read_reference(name), trials, num_classes) for name in references()]
     return sorted((record for record in found if record is not None), key=lambda record: record["ms"])
+
+
+WELL_KNOWN = {
+    "mobilenet_v3_large": "V3-Large",
+    "mobilenet_v3_large_075": "V3-Large 0.75",
+    "mobilenet_v3_small": "V3-Small",
+    "mobilenet_v2": "V2",
+    "mnasnet_a1": "MnasNet-A1",
+    "mnasnet_small": "MnasNet-Small",
+    "proxylessnas_mobile": "ProxylessNAS",
+}
+"""The networks that a small picture has room for, by the names that it gives them."""
+
+
+def published_ms(device: Device) -> dict[str, float]:
+    """Predicted milliseconds of the well-known networks that the device's table can say."""
+    found = {name: device.total_ms(read_reference(key).architecture) for key, name in WELL_KNOWN.items()}
+    return {name: latency[0] for name, latency in found.items() if latency is not None}
 
 
 def _record(

@@ -95,7 +95,7 @@ function pathPlot(host, path, place) {
   const trained = members(state.kind).points.filter((i) => T.study[i] === place && !tried.includes(i) && i !== line[0]);
   const shown = [...line, ...tried, ...trained], budget = content.studies[place].settings.budget_ms;
   return new Plot(host, (plot) => {
-    plot.axes(extent([...shown.map((i) => T.latency[i]), budget]), extent(shown.map((i) => 100 * T.accuracy[i]), 0.08), `latency on ${kind().target}, ms (predicted)`, "accuracy of the proposal, %");
+    plot.axes(extent([...shown.map((i) => T.latency[i]), budget]), extent(shown.map((i) => 100 * T.accuracy[i]), 0.08), `latency${onTarget()}, ms (predicted)`, "accuracy of the proposal, %");
     plot.dots(tried.map(at), css("dot"), 2.6, 0.5);
     plot.upright(budget, `budget ${budget} ms`, "budget");
     const ends = line.map((i) => [plot.x(T.latency[i]), plot.y(100 * T.accuracy[i])]);
@@ -104,7 +104,7 @@ function pathPlot(host, path, place) {
       svg("text", { x: ends[0][0] - 8, y: ends[0][1] - 9, "text-anchor": "end", class: "halo strong" }, "seed"));
     for (const i of trained) {
       const [x, y] = [plot.x(T.latency[i]), plot.y(100 * T.accuracy[i])];
-      plot.add(svg("path", { d: star(x, y, 9), fill: "var(--best)" }), svg("text", { x: x + 12, y: y + 4, class: "halo strong" }, "trained at the end"));
+      plot.add(svg("path", { d: star(x, y, 9), fill: "var(--best)" }), svg("text", { x: x + 10, y: y + 22, class: "halo strong" }, "trained at the end"));
     }
   });
 }

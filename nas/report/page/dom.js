@@ -8,24 +8,24 @@ function fill(node, attributes, children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return node;
 }
 
 const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const svg = (tag, attributes, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-const show = (node, ...children) => node.replaceChildren(...children.flat().filter((child) => child !== null));
+const show = (node, ...children) => node.replaceChildren(...children.flat(Infinity).filter((child) => child !== null));
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 const MISSING = "–";
-const fixed = (value, digits) => (value === null || value === undefined ? MISSING : value.toFixed(digits).replace("-", "−"));
+const fixed = (value, digits) => (value === null || value === undefined ? MISSING : value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−"));
 const percent = (share, digits = 2) => (share === null ? MISSING : `${fixed(100 * share, digits)} %`);
 const ms = (value, digits = value !== null && value < 10 ? 2 : 1) => (value === null ? MISSING : `${fixed(value, digits)} ms`);
 const millions = (value, digits = 0) => `${fixed(value / 1e6, digits)} M`;
 const count = (value) => value.toLocaleString("en-US");
-const signed = (value, digits) => (value > 0 ? "+" : "") + fixed(value, digits);
+const signed = (value, digits) => (Number(value.toFixed(digits)) > 0 ? "+" : "") + fixed(value, digits);
 const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 
 /** Definition list entries of [term, text] pairs, without those that have no text. */

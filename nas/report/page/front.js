@@ -20,7 +20,7 @@ const frontPlot = new Plot(frontHost, (plot) => {
   const k = kind(), { points } = members(state.kind);
   const [x, y] = frontDomains();
   marks = [];
-  plot.axes(x, y, `latency on ${k.target}, ms (predicted)`, `${accuracyWord()}, %`);
+  plot.axes(x, y, `latency${onTarget()}, ms (predicted)`, `${accuracyWord()}, %`);
   const { top, bottom, right } = plot.inner;
   if (k.budget !== null && k.budget < plot.x.to) {
     const from = Math.max(plot.x(k.budget), plot.inner.left);
@@ -43,10 +43,10 @@ function drawFront(plot, points) {
     shown.map(([, x, y]) => svg("circle", { cx: x, cy: y, r: radius, fill: "var(--front)" }))));
   const best = kind().best;
   if (best === null || !plot.holds(T.latency[best], 100 * T.accuracy[best])) return;
-  const x = plot.x(T.latency[best]), y = plot.y(100 * T.accuracy[best]), left = x > plot.inner.left + 230;
+  const x = plot.x(T.latency[best]), y = plot.y(100 * T.accuracy[best]), left = x > plot.inner.left + (plot.width < 560 ? 110 : 230);
   plot.add(svg("path", { d: star(x, y, 10), fill: "var(--best)", stroke: "var(--card)", "stroke-width": 1.5, class: "best-mark" }),
     svg("text", { x: x + (left ? -12 : 12), y: y - 8, "text-anchor": left ? "end" : "start", class: "halo strong" },
-      `best ${trialName(best)}  ${percent(T.accuracy[best], 1)}  ${ms(T.latency[best])}`));
+      `best: ${trialName(best)}${plot.width < 560 ? "" : `, ${percent(T.accuracy[best], 1)}, ${ms(T.latency[best])}`}`));
 }
 
 /** Published networks: at their latency along the top or, where a trial has judged them, at their point. */
@@ -77,16 +77,20 @@ function rank(reference) {
   return place < 0 ? MAIN.length : place;
 }
 
+const rings = svg("g");
+
+/** Rings around what is drawn below and what is under the pointer: all that changes while the pointer moves. */
 function drawChosen(plot) {
-  for (const [i, colour, radius] of [[state.selected, "ink", 9], [hovered && hovered.trial, "focus", 7]]) {
+  const found = [];
+  for (const [i, colour, r] of [[state.selected, "ink", 9], [hovered && hovered.trial, "focus", 7]]) {
     if (i === null || i === undefined || T.latency[i] === null || T.accuracy[i] === null) continue;
     if (!plot.holds(T.latency[i], 100 * T.accuracy[i])) continue;
-    plot.add(svg("circle", { cx: plot.x(T.latency[i]), cy: plot.y(100 * T.accuracy[i]), r: radius, fill: "none", stroke: `var(--${colour})`, "stroke-width": 2 }));
+    found.push(svg("circle", { cx: plot.x(T.latency[i]), cy: plot.y(100 * T.accuracy[i]), r, fill: "none", stroke: `var(--${colour})`, "stroke-width": 2 }));
   }
-  if (hovered && hovered.reference !== undefined) {
-    const mark = marks.find((other) => other.reference === hovered.reference);
-    if (mark) plot.add(svg("path", { d: diamond(mark.x, mark.y, 8), fill: "none", stroke: "var(--focus)", "stroke-width": 2 }));
-  }
+  const mark = hovered && marks.find((other) => other.reference === hovered.reference);
+  if (mark) found.push(svg("path", { d: diamond(mark.x, mark.y, 8), fill: "none", stroke: "var(--focus)", "stroke-width": 2 }));
+  rings.replaceChildren(...found);
+  plot.add(rings);
 }
 
 function frontNote(points, plot, at) {
@@ -109,7 +113,7 @@ function frontLegend() {
     key("star", "best", "best within the budget"),
     k.budget === null ? null : key("dash", "budget", "budget"),
     k.references.length ? key("diamond", "reference", "published networks") : null);
-  frontHost.setAttribute("aria-label", `Pareto front: ${accuracyWord()} against latency on ${k.target}; ${points.length} networks, ` +
+  frontHost.setAttribute("aria-label", `Pareto front: ${accuracyWord()} against latency${onTarget()}; ${points.length} networks, ` +
     `${k.front.length} on the front. Arrow keys move, Enter draws the network.`);
 }
 
@@ -131,7 +135,7 @@ function nearest(px, py) {
 
 function hover(what, speak) {
   hovered = what;
-  frontPlot.redraw();
+  drawChosen(frontPlot);
   if (what === null) return hideTip();
   const box = frontHost.getBoundingClientRect();
   const mark = what.trial === undefined ? marks.find((other) => other.reference === what.reference)
@@ -188,7 +192,8 @@ byId("zoom").addEventListener("click", () => {
   frontPlot.redraw();
 });
 onChange(({ kind: changed }) => {
-  if (changed !== undefined) hovered = null;
+  if (changed === undefined) return drawChosen(frontPlot);
+  hovered = null;
   frontLegend();
   frontPlot.redraw();
 });

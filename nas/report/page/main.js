@@ -15,9 +15,9 @@ function drawHead() {
   byId("title").textContent = title;
   document.title = `${title} – nas report`;
   const limit = k.budget === null ? "" : ` within ${k.budget} ms`;
-  if (k.best === null) show(byId("lead"), `No network${limit} on ${k.target} was judged yet.`);
+  if (k.best === null) show(byId("lead"), `No network${limit}${onTarget()} was judged yet.`);
   else {
-    show(byId("lead"), `Best network${limit} on ${k.target}: `, el("b", {}, trialName(k.best)), `, ${accuracyWord()} `, el("b", {}, accuracyText(k.best)), " at ", el("b", {}, ms(T.latency[k.best])),
+    show(byId("lead"), `Best network${limit}${onTarget()}: `, el("b", {}, trialName(k.best)), `, ${accuracyWord()} `, el("b", {}, accuracyText(k.best)), " at ", el("b", {}, ms(T.latency[k.best])),
       k.predicted ? ". Nothing was trained: both figures are predictions." : ". The latency is a prediction.");
   }
   const { all, points } = members(state.kind), tile = (name, value, small) => el("div", {}, el("dt", {}, name), el("dd", {}, value, small ? el("small", {}, small) : null));

@@ -32,6 +32,7 @@ function memo(compute) {
   };
 }
 
+const onTarget = () => (kind().target ? ` on ${kind().target}` : "");
 const within = (i) => kind().budget === null || (T.latency[i] !== null && T.latency[i] <= kind().budget);
 const trialName = (i) => `trial:${T.id[i]}`;
 const studyName = (i) => content.studies[T.study[i]].name;

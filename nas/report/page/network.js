@@ -133,7 +133,7 @@ function blockColumns(both) {
   const heads = both.map((side, index) => el("div", { class: "side side-head", id: index ? "beside-name" : "network-name" }, side.name, el("small", {}, side.note)));
   return el("div", { class: both.length > 1 ? "columns" : "" }, heads, sizes.flatMap((size) => [
     el("div", { class: "stage" }, size ? `maps of ${size} × ${size}` : "head"),
-    ...grouped.map((stage, index) => el("ol", { class: "side blocks", "aria-label": `${both[index].name}, ${size ? `maps of ${size}` : "head"}` },
+    ...grouped.map((stage, index) => el("ol", { class: index ? "side blocks other" : "side blocks", "data-name": index ? both[1].name : trialName(state.selected), "aria-label": `${both[index].name}, ${size ? `maps of ${size}` : "head"}` },
       (stage.get(size) || []).map((entry) => blockRow(entry, scales)))),
   ]));
 }

@@ -65,7 +65,7 @@ class Plot {
   }
 
   add(...nodes) {
-    this.layer.append(...nodes.flat().filter((node) => node !== null));
+    this.layer.append(...nodes.flat(Infinity).filter((node) => node !== null));
   }
 
   get inner() {
