@@ -26,7 +26,7 @@ class Cut(BaseException):
 def inline():
     """Trials in this process: no worker has to start. Real workers and real kills: tests/test_pipeline_killed.py."""
     patch = pytest.MonkeyPatch()
-    for module in ("nas.search.run", "nas.adapt"):
+    for module in ("nas.search.run", "nas.adapt.run"):
         patch.setattr(f"{module}.LocalExecutor", lambda workers: InlineExecutor())
     yield
     patch.undo()

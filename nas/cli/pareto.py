@@ -9,6 +9,7 @@ from nas.architecture import Architecture
 from nas.cli.options import BYTES, COUNT, DURATION, json_option, store_option
 from nas.cli.records import COLUMNS, front_table, trial_record
 from nas.errors import NasError, StudyError
+from nas.report.kinds import kind, largest_budget
 from nas.store.records import OBJECTIVES, Objective, Predictor, StudyRecord
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
     compared = parse_objectives(objectives)
     with Store.open(store_url) as store:
         device = canonical_target(target) if target else None
-        records = _comparable(store, studies, device)
+        records = comparable(store, studies, device)
         model = _other_model(records, device) if device else None
-        limit = max_latency or (_largest_budget(records) if model is None else None)
+        limit = max_latency or (largest_budget(records) if model is None else None)
         names = [record.name for record in records]
         predictor = rescored(store, names, model) if model else None
         front = store.front(
@@ -66,7 +67,7 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
             predictor=predictor,
         )
         if plot is not None:
-            from nas.report import plot_front  # noqa: PLC0415 - matplotlib is slow to import
+            from nas.report.front import plot_front  # noqa: PLC0415 - matplotlib is slow to import
 
             plot_front(store.points(names, predictor), front, plot, budget_ms=limit)
             click.echo(f"drawn to {plot}", err=True)
@@ -117,7 +118,7 @@ def rescored(store: "Store", names: list[str], model: "LatencyModel") -> Predict
     return predictor
 
 
-def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> list[StudyRecord]:
+def comparable(store: "Store", names: tuple[str, ...], target: str | None) -> list[StudyRecord]:
     """The studies of those names, or all, if their accuracies, and without a target their latencies, mean the same.
 
     Raises:
@@ -130,27 +131,14 @@ def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> l
     chosen = [record for record in records if not names or record.name in names]
     if target is not None and not names:
         chosen = [record for record in chosen if record.settings.get("target") == target] or chosen
-    devices = {r.name: target or r.settings.get("target") for r in chosen}
-    kinds = {(_judge(r), devices[r.name], str(_judgement(r))): r.name for r in chosen}
+    kinds = {kind(record, target): record.name for record in chosen}
     if len(kinds) > 1:
-        what = "; ".join(f"{name}: {judge} on {device}" for (judge, device, _), name in kinds.items())
+        what = "; ".join(f"{name}: {of.judge} on {of.device}" for of, name in kinds.items())
         raise NasError(
             f"the studies cannot be compared ({what}; what differs is data, device, evaluator or its settings); "
             f"name those of one kind: nas pareto STUDY ..."
         )
     return chosen
-
-
-def _judge(record: StudyRecord) -> str:
-    """Data and evaluator of the study; those from before there were several say no evaluator, and mean the proxy."""
-    data = record.settings.get("data")
-    return f"{data} by {record.settings.get('evaluator', 'proxy')}" if data else "predicted"
-
-
-def _judgement(record: StudyRecord) -> tuple[object, ...]:
-    """What an accuracy of the study depends on besides data and evaluator; a supernet's is that of one space."""
-    space = record.settings.get("space") if record.settings.get("evaluator") == "supernet" else None
-    return record.settings.get("proxy"), record.settings.get("accuracy_version"), space
 
 
 def _other_model(records: list[StudyRecord], target: str) -> "LatencyModel | None":
@@ -168,9 +156,3 @@ def _other_model(records: list[StudyRecord], target: str) -> "LatencyModel | Non
     model = load_target(target)
     same = {record.settings.get("latency_version") for record in records} <= {model.version}
     return None if same and not foreign else model
-
-
-def _largest_budget(records: list[StudyRecord]) -> float | None:
-    """What the searches were allowed; trials beyond it, which a search may have explored, are not feasible."""
-    budgets = [record.settings["budget_ms"] for record in records if "budget_ms" in record.settings]
-    return max(budgets) if budgets and len(budgets) == len(records) else None

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from random import Random
 from typing import Any
 
-from nas.adapt import AdaptSettings, adapt
+from nas.adapt.run import adapt
+from nas.adapt.settings import AdaptSettings
 from nas.architecture import Architecture
 from nas.errors import NasError
 from nas.executors.kept import evaluate_all
