@@ -137,5 +137,6 @@ def _require_room(ray: Any, cluster: RayCluster) -> None:
     largest = ", ".join(f"{max((node.get(kind, 0) for node in nodes), default=0):g} {kind}s" for kind in needed)
     wanted = ", ".join(f"{amount:g} {kind}s" for kind, amount in needed.items())
     raise ClusterError(
-        f"Ray cluster {cluster.address}: no node has room for a trial of {wanted}; the most that one has: {largest}"
+        f"Ray cluster {cluster.address}: no node has room for a trial of {wanted}; the most that one has: {largest} (of a "
+        f"cluster that starts nodes on demand one must be there: min_workers: 1)"
     )
