@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from nas.architecture import Architecture
 from nas.errors import StudyError
 from nas.latency.model import LatencyModel
+from nas.storage import open_folder
 from nas.store.store import Store, StudyRecord
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -53,6 +55,15 @@ def require_command(record: StudyRecord, command: Literal["nas adapt", "nas sear
     begun_by = "nas adapt" if "importance" in record.settings else "nas search"
     if begun_by != command:
         raise StudyError(f"study {record.name!r} was begun by {begun_by}, not by {command}; give another --study NAME")
+
+
+def weights_folder(store: Store, name: str, storage: str | None) -> Path:
+    """Where the study's weights lie or will lie, also for workers whose working folder is another.
+
+    Raises:
+        NasError: a storage that cannot be used.
+    """
+    return open_folder(storage) / name if storage else store.weights_folder(name).absolute()
 
 
 class Milliseconds:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nas.architecture import Architecture
 
@@ -109,6 +109,19 @@ class Evaluator(Protocol):
         Raises:
             NasError: no trial can be judged until the user has mended something (a full disk, absent data): the
                 search ends, and this trial waits for the next.
+        """
+        ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """An evaluator all of whose trials need the same things; on a cluster these are put on each node once."""
+
+    def shared(self) -> Callable[[], object]:
+        """What is called in each worker before its first trial; picklable, and holds the things.
+
+        Raises:
+            NasError: they cannot be had.
         """
         ...
 

@@ -7,20 +7,23 @@ from pathlib import Path
 from nas.adapt.queue import Tidy, WithChanges
 from nas.adapt.settings import AdaptSettings, recorded, require_sound, strategy_settings
 from nas.adapt.trained import weights_path
-from nas.begun import Milliseconds, begun
+from nas.begun import Milliseconds, begun, weights_folder
 from nas.errors import NasError, StudyError
 from nas.evaluators.adapt import AdaptEvaluator
 from nas.executors.local import LocalExecutor
+from nas.executors.ray.cluster import RayCluster
+from nas.executors.ray.executor import RayExecutor
 from nas.latency.model import LatencyModel
 from nas.latency.turns import measured_latency
 from nas.sources import Source, for_classes
+from nas.storage import is_local
 from nas.store.store import Store, StoredTrial
 from nas.strategies.netadapt import NetAdapt, Step
 from nas.study import Listener, Study, Target
 from nas.training.checkpoint import save_weights
 from nas.training.data import describe_data, load_data
 from nas.training.loop import Recipe
-from nas.trial import TrialState
+from nas.trial import Executor, TrialState
 
 MEASURED_FILE = "measured.json"
 SEED_FILE = "seed.safetensors"
@@ -51,12 +54,14 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     listener: Listener,
     workers: int = 1,
     threads: int = 1,
+    cluster: RayCluster | None = None,
     name: str | None = None,
     tested: bool = True,
 ) -> AdaptResult:
     """Trim `source` to the budget, or go on where it was stopped.
 
-    Weights go into a folder of the study's name beside the database. Unless seed and result are to be `tested`, the
+    Weights go into a folder of the study's name beside the database, or in the storage of the settings. With `cluster`
+    the workers are those of a Ray cluster. Unless seed and result are to be `tested`, the
     test images are not opened.
 
     Raises:
@@ -69,13 +74,14 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     record = begun(store, name, recorded(settings))
     source = _seed(source, settings)
     latency_ms = Milliseconds(latency)
-    folder = store.weights_folder(name)
+    folder = weights_folder(store, name, settings.storage)
+    here = folder if is_local(folder) else Path("runs", name)
     strategy = NetAdapt(
         source.architecture,
         strategy_settings(settings),
         latency_ms,
         latency.target,
-        measured_latency(latency.target, source.architecture, folder / MEASURED_FILE),
+        measured_latency(latency.target, source.architecture, here / MEASURED_FILE),
     )
     load_data(settings.data, resolution=settings.resolution)
     if record is None:
@@ -92,11 +98,10 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
         seed=settings.seed,
         listener=Tidy(listener, strategy, folder),
     )
-    evaluator = _evaluator(settings, source, folder)
+    evaluator = replace(_evaluator(settings, source, folder), tested=tested, threads=threads)
+    executor: Executor = LocalExecutor(workers) if cluster is None else RayExecutor(cluster, workers)
     with study:
-        LocalExecutor(workers).run(
-            WithChanges(study, strategy, latency_ms), replace(evaluator, tested=tested, threads=threads)
-        )
+        executor.run(WithChanges(study, strategy, latency_ms), evaluator)
     return result(store, name, strategy)
 
 

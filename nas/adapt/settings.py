@@ -8,6 +8,8 @@ from typing import Any, Literal
 from nas.errors import NasError
 from nas.strategies.netadapt import NetAdaptSettings, Round, Rule, every, halving
 
+_NOT_IN_NAME = ("latency_version", "storage")
+
 Proposals = Literal["halving", "full", "zero"]
 """Which proposals of an iteration are trained: the best ones, by successive halving; all; none."""
 
@@ -42,11 +44,12 @@ class AdaptSettings:
     from_scratch: bool = False
     distill: bool = False
     seed: int = 0
+    storage: str | None = None  # folder or URL of the weights; None: beside the database
 
     @property
     def study_name(self) -> str:
         """A name that the same settings always give: readable, then a digest of all of them."""
-        deciding = {key: value for key, value in asdict(self).items() if key != "latency_version"}
+        deciding = {key: value for key, value in asdict(self).items() if key not in _NOT_IN_NAME}
         digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:6]
         return f"adapt-{self.target}-{self.budget_ms:g}ms-{self.data.partition(':')[0]}-{digest}"
 

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli.options import DURATION, cores, json_option, store_option, stored_trial
+from nas.cli.ray_options import ray_options
 
 if TYPE_CHECKING:  # importing them means importing torch
     from nas.adapt.run import AdaptResult
     from nas.adapt.settings import AdaptSettings
+    from nas.executors.ray.cluster import RayCluster
     from nas.latency.model import LatencyModel
     from nas.sources import Source
     from nas.store.store import Store, StoredTrial
 
+_MOST_AT_ONCE = 64  # actors of a cluster; what has no room there waits
 _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors file of `nas train`."
 
 
@@ -41,6 +44,7 @@ _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
 @click.option("--study", help="Name of the study.  [default: made from the options]")
+@ray_options
 @store_option
 @json_option
 def adapt(  # noqa: PLR0913, PLR0917 - the command's options
@@ -52,6 +56,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
     resolution: int | None,
     workers: int | None,
     threads: int,
+    cluster: "RayCluster | None",
     study: str | None,
     store_url: str,
     as_json: bool,
@@ -96,8 +101,9 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
                 latency=latency,
                 store=store,
                 listener=listener,
-                workers=workers or cores(),
+                workers=workers or (cores() if cluster is None else _MOST_AT_ONCE),
                 threads=threads,
+                cluster=cluster,
                 name=study,
             )
         except KeyboardInterrupt:

@@ -24,6 +24,7 @@ from nas.training.data import Data, load_data
 from nas.training.distill import distillation
 from nas.training.full import checkpoint_path, require_classes
 from nas.training.loop import Recipe, measure, train
+from nas.training.shared import SharedData, share_data
 from nas.trial import Metrics, Outcome, Report, Trial
 
 _TAYLOR_BATCHES = 8  # of 32 training images each
@@ -79,6 +80,10 @@ class AdaptEvaluator:
             save_weights(path, network, {"architecture": trial.proposal.architecture.to_json(), "data": self.data})
             checkpoint_path(path).unlink(missing_ok=True)
         return outcome
+
+    def shared(self) -> SharedData:
+        """The images that its trials see."""
+        return share_data(self.data, self.short.resolution, None, self.val_images, test=self.tested)
 
     def _network(self, trial: Trial, data: Data) -> Network:
         """The trial's network before any training of its own."""
