@@ -120,9 +120,9 @@ class NetAdapt:
         self._settings = settings
         self._rule = RULES[settings.rule]
         self._measured_ms = measured_ms
-        above, below = (0.0, 1.0) if measured_ms is None else (_ABOVE, _BELOW)
-        self._least_ms, self._most_ms = settings.budget_ms * (1 - below), settings.budget_ms * (1 + above)
-        self._retries = _RETRIES
+        above = 0.0 if measured_ms is None else _ABOVE
+        self._least_ms, self._most_ms = settings.budget_ms * (1 - _BELOW), settings.budget_ms * (1 + above)
+        self._retries = 0 if measured_ms is None else _RETRIES
         self._combines = settings.rounds[0].epochs == 0 and len(settings.rounds) > 1
         self._target_ms = 0.0  # of this iteration, as predicted
         self._factor = 1.0  # of predictions: what was measured last, as a multiple of its own
@@ -224,7 +224,10 @@ class NetAdapt:
         return predicted_ms * self._factor
 
     def _cuts(self, base: Step) -> list[Cut]:
-        """Those that make the step of this iteration; a smaller step where no width can make it alone."""
+        """Those that make the step of this iteration; a smaller step where no width can make it alone.
+
+        A cut that would leave much of the budget unused is proposed only where there is no other.
+        """
         delta = self._rule.delta if self._settings.delta is None else self._settings.delta
         step_ms = (
             delta
@@ -238,7 +241,8 @@ class NetAdapt:
             targets = [now_ms - share * (now_ms - self._target_ms) for share in shares]
             cuts = [cut for target in targets for cut in self._cutter.within(base.widths, target)]
             if cuts:
-                return list({cut.architecture: cut for cut in cuts}.values())
+                near = [cut for cut in cuts if cut.latency_ms * self._factor >= self._least_ms]
+                return list({cut.architecture: cut for cut in near or cuts}.values())
             step_ms /= 2
         return []
 
