@@ -14,7 +14,8 @@ from nas.network.widths import wire, with_widths
 from nas.space import load_reference
 from nas.strategies.combine import Option, combinations
 from nas.strategies.cuts import Cutter
-from nas.strategies.netadapt import NetAdapt, NetAdaptSettings, every, halving
+from nas.strategies.netadapt import NetAdapt
+from nas.strategies.netadapt_settings import NetAdaptSettings, every, halving
 from nas.trial import Outcome, Trial
 from tests.strategy_worlds import latency_ms
 

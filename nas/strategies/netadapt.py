@@ -5,69 +5,23 @@ Yang et al., NetAdapt, 1804.03230, algorithm 1; the other rule is that of Mobile
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, final
+from typing import final
 
 from nas.architecture import Architecture
 from nas.errors import BudgetError
-from nas.network.widths import Width, WidthKind
+from nas.network.widths import Width
 from nas.strategies.combine import Option, combinations
 from nas.strategies.cuts import Cut, Cutter, Widths
+from nas.strategies.netadapt_settings import RULES, NetAdaptSettings
 from nas.trial import Proposal, Trial, TrialState
-
-Rule = Literal["netadapt", "mobilenet_v3"]
 
 _HALVINGS = 10  # of a step that no single width can make
 _ABOVE, _BELOW = 0.01, 0.03  # of the budget, by which what was measured may miss it
 _PARTS = (0.125, 0.25, 0.5)  # of a step, by single cuts that are made together
 _RETRIES = 4  # of a last cut that was faster than predicted by more than that
 _LEAST_STEP = 0.25  # of the first one: steps that decay for ever would end before a small budget
-
-
-@dataclass(frozen=True, slots=True)
-class RuleOf:
-    """What a paper does: its first step as a share of the seed's latency, its decay, and what it cuts."""
-
-    delta: float
-    decay: float
-    kinds: tuple[WidthKind, ...]
-
-
-RULES: Final[Mapping[Rule, RuleOf]] = {
-    "netadapt": RuleOf(0.025, 0.96, ("expansion", "bottleneck", "filters")),
-    "mobilenet_v3": RuleOf(0.01, 1.0, ("expansion", "bottleneck")),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """How proposals of an iteration are compared: the best `count` of them (None: all), trained for `epochs` more.
-
-    With no epochs they are judged as they have inherited their weights, or by an estimate of what the loss rises.
-    """
-
-    epochs: int
-    count: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NetAdaptSettings:
-    """What decides which networks are tried.
-
-    `rule` netadapt takes the most accurate proposal, mobilenet_v3 the one with the largest change of accuracy per
-    change of latency. `delta` is in place of the rule's own first step. Widths are multiples of `step`. `seed_epochs`
-    train the seed beforehand; `final_epochs` the last network, from the weights that it inherits or `from_scratch`.
-    """
-
-    budget_ms: float
-    rule: Rule
-    rounds: tuple[Round, ...]
-    delta: float | None = None
-    step: int = 8
-    seed_epochs: int = 0
-    final_epochs: int = 0
-    from_scratch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,18 +270,6 @@ class NetAdapt:
         else:
             merit = -estimate
         return merit, -cut.latency_ms
-
-
-def every(epochs: int) -> tuple[Round, ...]:
-    """Each proposal is trained for `epochs`, as in the papers."""
-    return (Round(epochs),)
-
-
-def halving(epochs: int) -> tuple[Round, ...]:
-    """Single cuts are estimated; three combinations are trained for half of `epochs`, the best for the rest."""
-    first = max(1, epochs // 2)
-    rounds = (Round(0), Round(first, 3), Round(epochs - first, 1))
-    return rounds if epochs > first else rounds[:2]
 
 
 def _require_reachable(cutter: Cutter, settings: NetAdaptSettings, target: str) -> None:
