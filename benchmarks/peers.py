@@ -5,6 +5,7 @@ from dataclasses import replace
 from random import Random
 from typing import final
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import GPSampler
@@ -18,7 +19,7 @@ from nas.trial import Proposal, Strategy, Trial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-_FREE = 4  # draws over the budget, for one evaluation, that cost a peer nothing
+_FREE = 3  # draws over the budget, for one evaluation, that cost a peer nothing
 
 
 @final
@@ -36,8 +37,8 @@ class SyneTune:
         from syne_tune.optimizer.baselines import BORE  # noqa: PLC0415
 
         self._problem, self._ledger, self._rng = problem, Ledger(problem), Random(seed)
-        self._genes = [gene.name for gene in problem.space.genes]
-        space = {gene.name: choice(list(range(len(gene.choices)))) for gene in problem.space.genes}
+        self._choices = {gene.name: len(gene.choices) for gene in problem.space.genes}
+        space = {name: choice(list(range(count))) for name, count in self._choices.items()}
         self._searcher = BORE(space, metric="accuracy", do_minimize=False, random_seed=seed).searcher
         self._worst: float | None = None
         self._draws = 0
@@ -45,8 +46,8 @@ class SyneTune:
     def ask(self) -> Proposal | None:
         """The searcher's suggestion, or what is near it within the budget."""
         for _ in range(_FREE):
-            drawn = self._searcher.suggest()
-            candidate = self._problem.candidate(tuple(drawn[gene] for gene in self._genes))
+            drawn = self._suggest()
+            candidate = self._problem.candidate(tuple(drawn.values()))
             if self._problem.admits(candidate):
                 break
             if self._worst is not None:
@@ -59,7 +60,20 @@ class SyneTune:
         reward = self._ledger.reward(trial)
         assert reward is not None
         self._worst = reward if self._worst is None else min(self._worst, reward)
-        self._hear(dict(zip(self._genes, genotype, strict=True)), reward)
+        self._hear(dict(zip(self._choices, genotype, strict=True)), reward)
+
+    def _suggest(self) -> dict[str, int]:
+        """What the searcher's own `suggest` does, with all candidates judged at once, and drawn by our seed."""
+        searcher = self._searcher
+        few = len(searcher.inputs) < searcher.init_random
+        if few or not searcher._train_model(searcher.inputs, searcher.targets):
+            return self._draw()
+        candidates = [self._draw() for _ in range(searcher.feval_acq)]
+        losses = searcher._loss(np.array([searcher._hp_ranges.to_ndarray(drawn) for drawn in candidates]))
+        return candidates[int(np.argmin(losses))]
+
+    def _draw(self) -> dict[str, int]:
+        return {name: self._rng.randrange(count) for name, count in self._choices.items()}
 
     def _hear(self, drawn: dict[str, int], reward: float) -> None:
         self._searcher.on_trial_complete(self._draws, drawn, -reward)  # it minimises
@@ -120,37 +134,46 @@ class OptunaGP:
 class FiveBudgets:
     """A front from five studies, one after the other, each for the best network within a fifth more of the budget.
 
-    What an earlier study has trained, a later one is told for nothing.
+    What an earlier study has trained, a later one is told for nothing. A study that runs out of networks leaves its
+    trainings to those after it.
     """
+
+    finished = False
 
     def __init__(self, problem: Problem, *, seed: int, trials: int) -> None:
         low = problem.smallest().latency_ms
         budgets = [low + (problem.budget_ms - low) * share / 5 for share in range(1, 6)]
         self._studies = [
             make_strategy(
-                "surrogate", replace(problem, budget_ms=b, reward=make_reward("hard", b)), seed=seed, trials=40
+                "surrogate",
+                replace(problem, budget_ms=b, reward=make_reward("hard", b)),
+                seed=seed,
+                trials=trials // len(budgets),
             )
             for b in budgets
         ]
-        self._share = trials // 5
+        self._trials, self._until = trials, trials // len(budgets)
         self._known: dict[str, Trial] = {}
-
-    finished = False
 
     def ask(self) -> Proposal | None:
         """What the study whose turn it is proposes, if no other has trained it."""
-        while (proposal := self._study.ask()) and (trial := self._known.get(proposal.architecture.id)):
-            self._study.tell(trial)
+        while self._studies:
+            if len(self._known) < self._until and (proposal := self._new()):
+                return proposal
+            del self._studies[0]
+            if self._studies:
+                self._until = len(self._known) + (self._trials - len(self._known)) // len(self._studies)
+        return None
+
+    def _new(self) -> Proposal | None:
+        while (proposal := self._studies[0].ask()) and (trial := self._known.get(proposal.architecture.id)):
+            self._studies[0].tell(trial)
         return proposal
 
     def tell(self, trial: Trial) -> None:
         """The trial belongs to the study whose turn it was."""
-        self._study.tell(trial)
+        self._studies[0].tell(trial)
         self._known[trial.proposal.architecture.id] = trial
-
-    @property
-    def _study(self) -> Strategy:
-        return self._studies[min(len(self._known) // self._share, 4)]
 
 
 def surrogate_front(problem: Problem, *, seed: int, trials: int) -> Strategy:

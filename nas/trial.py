@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nas.architecture import Architecture
 
@@ -96,6 +96,18 @@ class Strategy(Protocol):
 
         It may be one that another study proposed, before the first `ask`: a network of the same space, which is not
         proposed again.
+        """
+        ...
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A strategy that can be brought where it was without finding its earlier proposals anew."""
+
+    def recall(self, proposal: Proposal) -> bool:
+        """Become what `ask` would have made of the strategy if it had returned this proposal.
+
+        False, and nothing is taken up: `ask` cannot have returned it.
         """
         ...
 

@@ -8,10 +8,11 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.errors import SpaceError
 from nas.strategies.acquisition import Aims
 from nas.strategies.candidates import Candidates
 from nas.strategies.costs import Genotypes
-from nas.strategies.descriptors import Descriptor
+from nas.strategies.descriptors import Descriptor, presence
 from nas.strategies.gaussian_process import AccuracyModel, Values, instructive
 from nas.strategies.ledger import Ledger
 from nas.strategies.problem import Candidate, Problem
@@ -26,7 +27,7 @@ _BRED = 512  # children of a generation
 _GENERATIONS = 2
 _JUDGED = 1024  # networks of largest expected reward whose doubt is looked at, too
 _FAILED, _STOPPED = 0.5, 0.25  # which quantile of the others' accuracies stands for theirs
-_TRIES = 64  # of the judged that may turn out to be known
+_TRIES = 256  # of the judged that may turn out to be known
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Surrogate:
         self._told: list[_Described] = []  # one each
         self._accuracies: list[float | None] = []
         self._quantiles: list[float] = []  # of the others' accuracies, which stands for one that is not there
-        self._seen: set[bytes] = set()  # genotypes that were proposed, or mean what was
+        self._seen: set[bytes] = set()  # keys of what was proposed
 
     @property
     def finished(self) -> bool:
@@ -93,13 +94,28 @@ class Surrogate:
         """The next proposal; None: finished."""
         if self.finished:
             return None
-        heard = sum(accuracy is not None for accuracy in self._accuracies)
-        learnt = heard >= _LEAST and len(self._ledger) >= self._first
-        candidate = self._first_of(self._promising() if learnt else self._large())
-        candidate = candidate or self._ledger.fresh(Random(f"{self._seed}/{len(self._ledger)}"))
-        if candidate is not None:
-            self._running[candidate.architecture.id] = candidate
-        return self._ledger.propose(candidate)
+        candidate = self._first_of(self._promising() if self._learnt else self._large())
+        if candidate is None and (drawn := self._ledger.fresh(Random(f"{self._seed}/{len(self._ledger)}"))):
+            candidate = self._first_of(self._rows([drawn]))
+        return self._propose(candidate)
+
+    def recall(self, proposal: Proposal) -> bool:
+        """Take up an earlier proposal: all that finding it would have left behind is what the model learnt on the way.
+
+        Everything else that a proposal depends on follows from the seed, the proposals and the outcomes.
+        """
+        space = self._problem.space
+        try:
+            candidate = self._problem.candidate(space.encode(proposal.architecture))
+        except SpaceError:
+            return False
+        if self.finished or not self._ledger.admits(candidate):
+            return False
+        if self._learnt:
+            accuracies = self._known_accuracies()
+            if self._model.is_due(len(instructive(accuracies))):
+                self._learn()
+        return self._propose(candidate) == proposal
 
     def tell(self, trial: Trial) -> None:
         """Take up the outcome; the model hears of it when it is asked next."""
@@ -109,6 +125,18 @@ class Surrogate:
         self._accuracies.append(None if self._ledger.reward(trial) is None else trial.accuracy)
         self._told.append(self._described(self._rows([candidate])))
 
+    @property
+    def _learnt(self) -> bool:
+        """Whether the model has enough to go by."""
+        heard = sum(accuracy is not None for accuracy in self._accuracies)
+        return heard >= _LEAST and len(self._ledger) >= self._first
+
+    def _propose(self, candidate: Candidate | None) -> Proposal | None:
+        if candidate is not None:
+            self._running[candidate.architecture.id] = candidate
+            self._seen.update(self._keys(self._rows([candidate])))
+        return self._ledger.propose(candidate)
+
     def _rng(self) -> np.random.Generator:
         """A generator of its own for each proposal, so that none depends on how another was found."""
         return np.random.default_rng(Random(f"{self._seed}/{len(self._ledger)}/candidates").getrandbits(64))
@@ -116,9 +144,7 @@ class Surrogate:
     def _first_of(self, genotypes: Genotypes) -> Candidate | None:
         """The first of the genotypes that may be proposed."""
         for row in genotypes[:_TRIES]:
-            genotype = self._problem.space.canonical(tuple(map(int, row)))
-            candidate = self._problem.candidate(genotype)
-            self._seen.update((row.tobytes(), np.array(genotype, row.dtype).tobytes()))
+            candidate = self._problem.candidate(self._problem.space.canonical(tuple(map(int, row))))
             if self._ledger.admits(candidate):
                 return candidate
         return None
@@ -136,7 +162,7 @@ class Surrogate:
         known = self._learn()
         best = self._aims.best(known.costs, known.rewards(self._model))
         pool = self._pool(known, best)
-        pool = pool.only([row.tobytes() not in self._seen for row in pool.genotypes])
+        pool = pool.only([key not in self._seen for key in self._keys(pool.genotypes)])
         shortlist = pool if len(pool.genotypes) <= _JUDGED else pool.only(self._order(pool, best)[:_JUDGED])
         expected, doubt = self._model.mean_and_std(shortlist.descriptors)
         rewards = shortlist.offsets + shortlist.slopes * expected
@@ -145,14 +171,19 @@ class Surrogate:
 
     def _learn(self) -> _Described:
         """Fit the model to what was told, or the instructive part of it, which is given."""
-        heard = [accuracy for accuracy in self._accuracies if accuracy is not None]
-        accuracies = np.quantile(heard, self._quantiles)
-        accuracies[[accuracy is not None for accuracy in self._accuracies]] = heard
+        accuracies = self._known_accuracies()
         chosen = instructive(accuracies)
         known = join([self._told[index] for index in chosen])
         running = self._describe(self._rows(self._running.values()))
         self._model.fit(known.descriptors, accuracies[chosen], running)
         return known
+
+    def _known_accuracies(self) -> Values:
+        """Of what was told (N,); of trials without an accuracy, what stands for it."""
+        heard = [accuracy for accuracy in self._accuracies if accuracy is not None]
+        accuracies: Values = np.quantile(heard, self._quantiles)
+        accuracies[[accuracy is not None for accuracy in self._accuracies]] = heard
+        return accuracies
 
     def _pool(self, known: _Described, best: Values) -> _Described:
         """The networks among which the choice is: all of a small space, or those bred from the best known ones."""
@@ -188,6 +219,11 @@ class Surrogate:
         if not self._problem.explore_over_budget:
             highest = np.where([cost == "latency" for cost in self._problem.front], self._problem.budget_ms, highest)
         return highest
+
+    def _keys(self, genotypes: Genotypes) -> list[bytes]:
+        """One for each genotype; equal if they differ in genes of absent layers alone."""
+        present = presence(self._problem.space.genes, genotypes)
+        return [row.tobytes() for row in np.where(present, genotypes, -1)]
 
     def _rows(self, candidates: Iterable[Candidate]) -> Genotypes:
         rows = [candidate.genotype for candidate in candidates]
