@@ -98,10 +98,12 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     workers: int = 1,
     threads: int = 1,
     name: str | None = None,
+    tested: bool = True,
 ) -> AdaptResult:
     """Trim `source` to the budget, or go on where it was stopped.
 
-    Weights go into a folder of the study's name beside the database.
+    Weights go into a folder of the study's name beside the database. Unless seed and result are to be `tested`, the
+    test images are not opened.
 
     Raises:
         BudgetError: the budget cannot be reached by cutting widths; the message says what can.
@@ -130,9 +132,10 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
         seed=settings.seed,
         listener=_Tidy(listener, strategy, folder),
     )
+    evaluator = _evaluator(settings, source, folder)
     with study:
         LocalExecutor(workers).run(
-            _WithChanges(study, strategy, latency_ms), _evaluator(settings, source, folder, threads)
+            _WithChanges(study, strategy, latency_ms), replace(evaluator, tested=tested, threads=threads)
         )
     return result(store, name, strategy)
 
@@ -198,6 +201,7 @@ class _WithChanges:
     def __init__(self, study: Study, strategy: NetAdapt, latency_ms: Milliseconds) -> None:
         self._study, self._strategy, self._latency_ms = study, strategy, latency_ms
         self.ask, self.report, self.lost, self.idle = study.ask, study.report, study.lost, study.idle
+        self.placed = study.placed
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """See `nas.trial.TrialQueue.tell`."""
@@ -243,7 +247,7 @@ def _strategy_settings(settings: AdaptSettings) -> NetAdaptSettings:
     )
 
 
-def _evaluator(settings: AdaptSettings, source: Source, folder: Path, threads: int) -> AdaptEvaluator:
+def _evaluator(settings: AdaptSettings, source: Source, folder: Path) -> AdaptEvaluator:
     return AdaptEvaluator(
         data=settings.data,
         folder=folder,
@@ -254,7 +258,6 @@ def _evaluator(settings: AdaptSettings, source: Source, folder: Path, threads: i
         val_images=settings.val_images,
         importance=settings.importance,
         distill=settings.distill,
-        threads=threads,
     )
 
 

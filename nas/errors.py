@@ -37,6 +37,10 @@ class StoreError(NasError):
     """A trial database that cannot be opened, read or written."""
 
 
+class TransientError(StoreError):
+    """A database server that does not answer or took a transaction back, for a reason that passes by itself."""
+
+
 class StudyError(NasError):
     """A study that cannot go on: held by another process, or its settings have changed."""
 

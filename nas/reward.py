@@ -57,12 +57,16 @@ REWARDS: dict[str, Callable[..., Reward]] = {"soft": _soft, "hard": _hard, "abso
 def make_reward(name: str, budget_ms: float, exponent: float | None = None) -> Reward:
     """The reward `name` of `REWARDS` for a budget.
 
-    `exponent` replaces the paper's w, b or beta; MobileNetV3-Small was found with soft and -0.15.
+    `exponent` replaces the paper's w, b or beta, and may stand in the name; MobileNetV3-Small was found with soft and
+    -0.15, that is `soft:-0.15`.
 
     Raises:
-        NasError: an unknown name, or an exponent above 0, which would pay for latency.
+        NasError: an unknown name, no number behind its colon, or an exponent above 0, which would pay for latency.
         BudgetError: a budget that is not positive.
     """
+    name, colon, text = name.partition(":")
+    if colon:
+        exponent = _exponent(name, text)
     if name not in REWARDS:
         raise NasError(f"unknown reward {name!r}; expected one of {', '.join(REWARDS)}")
     if not 0 < budget_ms < math.inf:
@@ -72,3 +76,10 @@ def make_reward(name: str, budget_ms: float, exponent: float | None = None) -> R
     if not -math.inf < exponent <= 0:
         raise NasError(f"the reward's exponent is {exponent:g}; expected 0 or a negative number")
     return REWARDS[name](budget_ms, exponent)
+
+
+def _exponent(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise NasError(f"reward {name}:{text}: {text!r} is no exponent; expected a number, as in soft:-0.15") from None

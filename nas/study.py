@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
@@ -11,7 +12,7 @@ from typing import Protocol
 
 from nas import __version__
 from nas.architecture import Architecture
-from nas.errors import StudyError
+from nas.errors import StoreError, StudyError
 from nas.layers import lower, peak_activation_bytes, total_macs, total_params
 from nas.stopping import SuccessiveHalving
 from nas.store.owners import this_process
@@ -124,7 +125,8 @@ class Study:
 
     def __exit__(self, *error: object) -> None:
         """Put what still runs back into the queue and give the study up, unless another process has taken it over."""
-        self._store.release(self.name, self._owner)
+        with suppress(StoreError) if any(error) else nullcontext():  # what went wrong first is what counts
+            self._store.release(self.name, self._owner)
 
     def _replay(self, recorded: list[StoredTrial]) -> None:
         self._ids = {stored.trial.number: stored.id for stored in recorded}
@@ -202,6 +204,10 @@ class Study:
             self._record(trial, source.versions, source.id)
             self._store.finish(self.name, trial.number, outcome, self._told)
         self._hear(replace(trial, state=outcome.state, outcome=outcome, told=self._told), source.id)
+
+    def placed(self, trial: Trial, host: str, pid: int) -> None:
+        """Record where the trial runs."""
+        self._store.place(self.name, trial.number, host, pid)
 
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
         """Record one epoch; True: the trial should stop with it."""

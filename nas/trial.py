@@ -132,6 +132,10 @@ class TrialQueue(Protocol):
         """The next trial, already recorded as RUNNING; None: nothing to do until more is told."""
         ...
 
+    def placed(self, trial: Trial, host: str, pid: int) -> None:
+        """Record which process the trial was given to; for those who ask who works on what."""
+        ...
+
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
         """Record one epoch; True: the trial should stop here."""
         ...

@@ -5,8 +5,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 _USER = "postgres"  # the server refuses to run as root; Debian's package makes this user
 _DURABILITY = ("-c", "fsync=off", "-c", "full_page_writes=off")  # nobody pulls the plug of a test
@@ -32,28 +33,63 @@ def _programs() -> Path | None:
     return Path(found).parent if found else debian[-1].parent if debian else None
 
 
+class Server:
+    """A server that can be stopped and started; its administrative database is at `url`."""
+
+    def __init__(self, folder: Path, password: str | None = None) -> None:
+        """With a `password` it lets nobody in who does not know it."""
+        self._folder, self._user = folder, _USER if os.getuid() == 0 else None
+        self._data = folder / "data"
+        who = "nas" if password is None else f"nas:{quote(password, safe='')}"
+        self.url = f"postgresql+psycopg://{who}@/postgres?host={folder}"
+        if self._user:
+            shutil.chown(folder, self._user)
+        trust = ["-A", "trust"]
+        if password is not None:
+            (folder / "password").write_text(password)
+            trust = ["-A", "scram-sha-256", "--pwfile", str(folder / "password")]
+        self._run("initdb", "-D", str(self._data), "-U", "nas", *trust, "-E", "UTF8", "--no-sync")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        programs = _programs()
+        assert programs is not None, "unavailable() has been asked"
+        command = [str(programs / program), *arguments]
+        subprocess.run(command, user=self._user, cwd=self._folder, check=True, capture_output=True)
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", "-D", str(self._data), "-w", *arguments)
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        options = " ".join(["-c", "listen_addresses=''", "-k", str(self._folder), *_DURABILITY])
+        self._control("-l", str(self._folder / "log"), "-o", options, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """`fast` ends the sessions in an orderly way, `immediate` is what a crash leaves behind."""
+        self._control("-m", mode, "stop")
+
+
+@contextmanager
+def running(password: str | None = None) -> Iterator[Server]:
+    """A server that has been started; whatever became of it, it is gone in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="nas-pg-"))
+    try:
+        found = Server(folder, password)
+        found.start()
+        try:
+            yield found
+        finally:
+            with suppress(subprocess.CalledProcessError):  # a test may have stopped it
+                found.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """Run a server; yields the URL of its administrative database, whose name `database` replaces."""
-    programs, user = _programs(), _USER if os.getuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="nas-pg-"))
-    try:
-        if user:
-            shutil.chown(folder, user)
-        data = folder / "data"
-        run = [str(programs / "initdb"), "-D", str(data), "-U", "nas", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(run, user=user, cwd=folder, check=True, capture_output=True)
-        command = [str(programs / "pg_ctl"), "-D", str(data), "-w"]
-        options = " ".join(["-c", "listen_addresses=''", "-k", str(folder), *_DURABILITY])
-        log = ["-l", str(folder / "log"), "-o", options]
-        subprocess.run([*command, *log, "start"], user=user, cwd=folder, check=True, capture_output=True)
-        try:
-            yield f"postgresql+psycopg://nas@/postgres?host={folder}"
-        finally:
-            stop = [*command, "-m", "immediate", "stop"]
-            subprocess.run(stop, user=user, cwd=folder, check=True, capture_output=True)
-    finally:
-        shutil.rmtree(folder)
+    with running() as found:
+        yield found.url
 
 
 def database(url: str, name: str, template: str = "template1") -> str:

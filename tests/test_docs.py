@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -32,6 +33,7 @@ EXAMPLES = {
 }
 COMMANDS = {
     "pareto --json": "pareto --json --store STORE",
+    "status --json": "status --json --store STORE",
     "trials list --json": "trials list --json --store STORE",
     "trials show TRIAL --json": "trials show trial:1 --json --store STORE",
     "show ARCH --json": "show mobilenet_v3_large --json",
@@ -90,7 +92,7 @@ def test_the_example_of_a_space_file_works(tmp_path):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> str:
-    """A database with one finished trial, whose figures are made up."""
+    """A database with one finished trial, whose figures are made up, and one that runs."""
     path = tmp_path_factory.mktemp("store") / "trials.db"
     network = load_reference("mobilenet_v2")
     trial = Trial(0, Proposal(network), asked_after=0, state=TrialState.RUNNING)
@@ -99,6 +101,8 @@ def store(tmp_path_factory) -> str:
         opened.add_trial("study", trial, sizes(network), 64.0, "pixel1", "0", software_versions())
         opened.report("study", 0, 1, METRICS)
         opened.finish("study", 0, Outcome(METRICS), told=0)
+        running = replace(trial, number=1)
+        opened.add_trial("study", running, sizes(network), 64.0, "pixel1", "0", software_versions())
     return f"sqlite:///{path}"
 
 
@@ -163,8 +167,9 @@ def test_every_documented_command_is_tested():
     measuring = {"latency measure --json", "latency validate --json", "latency fit --json"}
     adapting = {"adapt --json", "export ARCH --json"}  # tests/test_adapt.py
     elsewhere = {"space check --json", "search --evaluator supernet --json"}  # test_check.py, test_supernet_search.py
+    studies = {"run STUDY --json"}  # test_pipeline.py
     training = {"search --json", "search --verify --json", "train ARCH --json"}
-    assert EXAMPLES.keys() == {*COMMANDS, *training, *adapting, *measuring, *fitting, *elsewhere}
+    assert EXAMPLES.keys() == {*COMMANDS, *training, *adapting, *measuring, *fitting, *elsewhere, *studies}
 
 
 def output(arguments: str):

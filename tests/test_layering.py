@@ -48,7 +48,8 @@ LAYERS = {
     "adapt": 6,
     "check": 6,
     "search": 6,
-    "cli": 7,
+    "pipeline": 7,
+    "cli": 8,
 }
 
 # Packages that are slow to import, each with the only modules (or packages of modules) that may import it.
@@ -68,6 +69,7 @@ HOMES = {
         "latency.score",
         "strategies.acquisition",
         "accuracy.score",
+        "pipeline.interval",
     ),
     "matplotlib": ("report", "latency.validation", "latency.steps_plot"),
     "moocore": ("pareto",),

@@ -5,6 +5,7 @@ import sys
 import click
 
 from nas import __version__
+from nas.cli import secret_arguments
 from nas.cli.lazy import LazyGroup
 from nas.errors import NasError
 
@@ -12,7 +13,9 @@ from nas.errors import NasError
 _COMMANDS = {
     "search": ("nas.cli.search", "search", "Find the most accurate network within a latency budget."),
     "adapt": ("nas.cli.adapt", "adapt", "Trim a network's widths to a latency budget (NetAdapt)."),
+    "run": ("nas.cli.run", "run", "Run a study file: search, NetAdapt, comparison, ablations, report."),
     "pareto": ("nas.cli.pareto", "pareto", "Show the Pareto front of the recorded trials."),
+    "status": ("nas.cli.status", "status", "Show how far a study is, who works on it, and when it will end."),
     "trials": ("nas.cli.trials", "trials", "List, show or export the recorded trials."),
     "train": ("nas.cli.train", "train", "Train one network longer and measure it on the test set."),
     "export": ("nas.cli.export", "export", "Write a trained network as ONNX, int8 ONNX, weights or for timm."),
@@ -33,6 +36,7 @@ def nas() -> None:
 
 def main() -> None:
     """Entry point: a mistake of the user's is one line on stderr and exit code 2."""
+    secret_arguments.hide()
     try:
         code = nas.main(prog_name="nas", standalone_mode=False)
     except NasError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.architecture import Architecture
+from nas.cli.secret_arguments import STORE_VARIABLE
 from nas.errors import ArchitectureError, BudgetError, NasError, SpaceError
 from nas.space import Reference, read_reference, references
 from nas.store.records import StoredTrial
@@ -97,7 +98,14 @@ BYTES = Parsed("size", parse_bytes)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 store_option = click.option(
-    "--store", "store_url", default=DEFAULT_STORE, show_default=True, metavar="URL", help="The trial database."
+    "--store",
+    "store_url",
+    default=DEFAULT_STORE,
+    show_default=True,
+    metavar="URL",
+    envvar=STORE_VARIABLE,
+    show_envvar=True,
+    help="The trial database.",
 )
 
 

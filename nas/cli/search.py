@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
     "--strategy", help="Or evolution, random, controller, tpe, nsga2.  [default: ranking; with --data surrogate]"
 )
 @click.option("--objectives", default="accuracy", show_default=True, help="accuracy,latency[,params,memory]: a front.")
-@click.option("--reward", default="hard", show_default=True, help="soft, hard (MnasNet) or absolute (TuNAS).")
+@click.option("--reward", default="hard", show_default=True, help="soft, hard, absolute; or soft:-0.15.")
 @click.option(
     "--trials", type=click.IntRange(min=1), help="Networks to judge.  [default: 3000, proxy 16, supernet 300]"
 )

@@ -36,6 +36,7 @@ class AdaptEvaluator:
     begins with its weights, in `folder`; one without any is trained from scratch. Proposals are trained by `short`,
     each epoch on `images` of the training set drawn by the trial's seed; the seed, and what asks for as many epochs as
     `long`, on all images by `long`. Without epochs a proposal is measured as it is, and no weights are written.
+    Unless it is to be `tested`, nothing sees the test images.
     """
 
     data: str
@@ -48,10 +49,11 @@ class AdaptEvaluator:
     importance: str = "l2"
     distill: bool = False
     scratch_lr: float = 0.1  # in place of the long recipe's where the weights are fresh
+    tested: bool = True
     threads: int = 1
 
     def evaluate(self, trial: Trial, report: Report) -> Outcome:
-        """Inherit, train, measure on held-out images; the last training has `test_accuracy` and `test_loss` as well.
+        """Inherit, train, measure on held-out images; seed and last training have `test_accuracy` and `test_loss`, too.
 
         Raises:
             NasError: data or weights that cannot be had, weights that cannot be written.
@@ -102,6 +104,8 @@ class AdaptEvaluator:
         return {**measure(network, data, data.val, self.short.resolution), **self._tested(network, data)}
 
     def _tested(self, network: Network, data: Data) -> Metrics:
+        if not self.tested:
+            return {}
         tested = measure(network, data, data.test, self.long.resolution)
         return {f"test_{name}": value for name, value in tested.items()}
 

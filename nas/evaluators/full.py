@@ -5,7 +5,9 @@ from pathlib import Path
 
 import torch
 
+from nas.architecture import Architecture
 from nas.errors import StudyError
+from nas.executors.kept import kept_name
 from nas.training.data import load_data
 from nas.training.full import train_fully
 from nas.training.loop import Recipe
@@ -23,6 +25,7 @@ class FullEvaluator:
     recipe: Recipe
     folder: Path
     train_images: int | None = None  # None: all
+    val_images: int | None = None
     threads: int = 1
 
     def evaluate(self, trial: Trial, report: Report) -> Outcome:
@@ -36,7 +39,12 @@ class FullEvaluator:
         if trial.proposal.parent is not None:
             raise StudyError(f"trial {trial.number} is to inherit weights; it is trained from scratch")
         torch.set_num_threads(self.threads)
-        data = load_data(self.data, resolution=self.recipe.resolution).limited(self.train_images)
+        data = load_data(self.data, resolution=self.recipe.resolution).limited(self.train_images, self.val_images)
         architecture = trial.proposal.architecture
-        weights = self.folder / f"{architecture.id}.safetensors"
+        weights = full_weights(self.folder, architecture, trial.seed)
         return train_fully(architecture, data, replace(self.recipe, seed=trial.seed), report, weights)
+
+
+def full_weights(folder: Path, architecture: Architecture, seed: int = 0) -> Path:
+    """Where the weights of a network that was trained with this seed lie."""
+    return folder / f"{kept_name(architecture, seed)}.safetensors"

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 from nas.architecture import Architecture
@@ -17,36 +18,49 @@ Say = Callable[[str], None]
 """Takes a line for people."""
 
 
-def evaluate_all(
-    networks: Sequence[Architecture], evaluator: Evaluator, folder: Path, workers: int, say: Say
+def evaluate_all(  # noqa: PLR0913, PLR0917 - what is judged, by whom, where it is kept and how it runs
+    networks: Sequence[Architecture],
+    evaluator: Evaluator,
+    folder: Path,
+    workers: int,
+    say: Say,
+    seeds: Sequence[int] = (0,),
 ) -> list[Metrics]:
     """The metrics of each network, with its wall `seconds`; those that `folder` has are not made again.
 
-    One worker is this process; more are processes of their own.
+    Those of the first of `seeds` come first, in the order of the networks, then those of the next one. One worker is
+    this process; more are processes of their own.
 
     Raises:
         NasError: a network could not be evaluated, a file cannot be written.
     """
-    queue = _Queue(networks, folder, say)
+    queue = _Queue(networks, folder, say, seeds)
     executor = LocalExecutor(workers) if workers > 1 else InlineExecutor()
     executor.run(queue, evaluator)
-    return [queue.results[network.id] for network in networks]
+    return [queue.results[kept_name(network, seed)] for seed in seeds for network in networks]
+
+
+def kept_name(network: Architecture, seed: int = 0) -> str:
+    """What the files of a network are named by, one name for each seed of its evaluation."""
+    return f"{network.id}-seed{seed}" if seed else network.id
 
 
 class _Queue:
-    """Fills `nas.trial.TrialQueue`: networks whose results are files, one for each."""
+    """Fills `nas.trial.TrialQueue`: networks whose results are files, one for each network and seed."""
 
-    def __init__(self, networks: Sequence[Architecture], folder: Path, say: Say) -> None:
-        self._folder, self._say, self._count = folder, say, len(networks)
+    def __init__(self, networks: Sequence[Architecture], folder: Path, say: Say, seeds: Sequence[int]) -> None:
+        self._folder, self._say = folder, say
+        distinct = {network.id: network for network in networks}.values()
+        self._count = len(distinct) * len(seeds)
         self.results: dict[str, Mapping[str, float]] = {}
         self._waiting: list[Trial] = []
         self._lost: dict[int, int] = {}
         self._begun: dict[int, float] = {}
-        for number, network in enumerate({network.id: network for network in networks}.values()):
-            if (path := self._path(network.id)).exists():
-                self.results[network.id] = _read(path)
+        for number, (seed, network) in enumerate(product(seeds, distinct)):
+            if (path := self._path(name := kept_name(network, seed))).exists():
+                self.results[name] = _read(path)
             else:
-                self._waiting.append(Trial(number, Proposal(network), 0, TrialState.RUNNING))
+                self._waiting.append(Trial(number, Proposal(network), 0, TrialState.RUNNING, seed=seed))
 
     def ask(self) -> Trial | None:
         """The next network that is not known yet."""
@@ -56,19 +70,23 @@ class _Queue:
         self._begun[trial.number] = time.monotonic()
         return trial
 
+    def placed(self, trial: Trial, host: str, pid: int) -> None:
+        """Nobody asks."""
+
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
         """Say so; no training is stopped."""
-        self._say(f"{trial.proposal.architecture.id}: epoch {epoch}, accuracy {metrics['accuracy']:.2%}")
+        name = kept_name(trial.proposal.architecture, trial.seed)
+        self._say(f"{name}: epoch {epoch}, accuracy {metrics['accuracy']:.2%}")
         return False
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Keep the result."""
-        network = trial.proposal.architecture
+        name = kept_name(trial.proposal.architecture, trial.seed)
         if outcome.error is not None:
-            raise NasError(f"network {network.id} was not evaluated: {outcome.error}")
+            raise NasError(f"network {name} was not evaluated: {outcome.error}")
         seconds = time.monotonic() - self._begun[trial.number]  # of this run
-        self.results[network.id] = {**outcome.metrics, "seconds": seconds}
-        _write(self._path(network.id), self.results[network.id])
+        self.results[name] = {**outcome.metrics, "seconds": seconds}
+        _write(self._path(name), self.results[name])
         self._say(f"{len(self.results)} of {self._count} networks done")
 
     def lost(self, trial: Trial, reason: str) -> None:
@@ -81,8 +99,8 @@ class _Queue:
     def idle(self) -> None:
         """Nothing to do."""
 
-    def _path(self, network: str) -> Path:
-        return self._folder / f"{network}.json"
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
 
 
 def _read(path: Path) -> dict[str, float]:

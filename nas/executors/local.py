@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -89,6 +90,8 @@ class LocalExecutor:
             except OSError:  # it died while it waited
                 pool.remove(free)
                 queue.lost(trial, _epitaph(free))
+                continue
+            queue.placed(trial, socket.gethostname(), free.process.pid or -1)
 
 
 def _start(evaluator: Evaluator) -> _Worker:

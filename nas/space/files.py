@@ -9,8 +9,10 @@ from nas.architecture import Architecture
 from nas.errors import SpaceError, SpecError
 from nas.resources import data_dir
 from nas.space.search_space import SearchSpace
-from nas.space.spec import Published, load_spec
+from nas.space.spec import Published, SpaceSpec, load_spec
 from nas.yaml_file import load_yaml
+
+_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def space_version(name: str | Path) -> str:
 
 def _space_path(name: str | Path) -> Path:
     path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix in _SUFFIXES:
         return path
     if str(name) not in spaces():
         raise SpaceError(f"unknown space {str(name)!r}; expected one of {', '.join(spaces())}, or a YAML file")
@@ -69,13 +71,26 @@ def read_reference(name: str) -> Reference:
         SpaceError: there is no such network.
         SpecError: its file leaves a choice open.
     """
-    if name not in references():
-        raise SpaceError(f"unknown network {name!r}; expected one of {', '.join(references())}")
-    path = data_dir("search_spaces") / "reference" / f"{name}.yaml"
-    space = SearchSpace(load_spec(path))
-    if space.genes:
-        raise SpecError(f"{path}: {space.genes[0].name} is a choice; a reference network has none")
-    return Reference(name, space.decode(()), space.spec.published)
+    spec = reference_spec(name)
+    return Reference(name, SearchSpace(spec).decode(()), spec.published)
+
+
+def reference_spec(name: str | Path) -> SpaceSpec:
+    """What the file of a reference network says, by its name, or of a YAML file of one's own given by its path.
+
+    Raises:
+        SpaceError: there is no such network.
+        SpecError: the file is wrong, or leaves a choice open.
+    """
+    path = Path(name)
+    if path.suffix not in _SUFFIXES:
+        if str(name) not in references():
+            raise SpaceError(f"unknown network {str(name)!r}; expected one of {', '.join(references())}")
+        path = data_dir("search_spaces") / "reference" / f"{name}.yaml"
+    spec = load_spec(path)
+    if genes := SearchSpace(spec).genes:
+        raise SpecError(f"{path}: {genes[0].name} is a choice; a reference network has none")
+    return spec
 
 
 def load_reference(name: str) -> Architecture:

@@ -5,24 +5,30 @@ power cut loses what was acknowledged, and readers never wait for the writer. WA
 use PostgreSQL.
 
 A write that a search would repeat to the letter, such as the row of a trial that begins, need not wait for the disk
-(`write(durable=False)`): it survives `kill -9`, a power cut may take it back, and the next durable write makes it last.
+(`durable=False`): it survives `kill -9`, a power cut may take it back, and the next durable write makes it last. Not so
+on a server, which can lose its power while the search, which remembers such a row, goes on: there all are durable.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
 import sqlalchemy as sa
 
-from nas.errors import StoreError
-from nas.store import schema
+from nas.errors import StoreError, TransientError
+from nas.store import retry, schema
+from nas.store.batch import Batch
+from nas.store.engine import BUSY_SECONDS, make_engine
+from nas.store.url import StoreUrl
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-BUSY_SECONDS = 60  # how long a process waits for its turn to write
-_CACHE_KB = 65536  # the inner pages of all indexes of a million trials
 _UPGRADE_LOCK = 0x6E6173  # any number that other programs are unlikely to choose: "nas"
-_BACKENDS = ("sqlite", "postgresql")
+
+# SQLSTATE of what passes by itself: broken connections, transactions that were chosen to end a deadlock, servers that
+# stop or start. Where a connection could not be made at all, psycopg has no state to tell.
+_TRANSIENT = ("08", "40", "57P")
 
 _SQLITE_ADVICE = {
     "SQLITE_FULL": "the disk is full; free some space and run the same command again, what was recorded is kept",
@@ -34,9 +40,15 @@ _SQLITE_ADVICE = {
     "SQLITE_IOERR": "reading or writing failed; is the disk full, over a quota, or gone?",
 }
 
+T = TypeVar("T")
+
 
 class Database:
-    """Transactions on one database, at the newest schema."""
+    """Transactions on one database, at the newest schema.
+
+    `query` and `transact` survive that a server is restarted or out of reach for a while (`nas.store.retry`); `read`
+    and `write` are one attempt each.
+    """
 
     def __init__(self, url: str | Path) -> None:
         """Create the folder and schema where absent; bring an older schema to the newest.
@@ -44,32 +56,37 @@ class Database:
         Raises:
             StoreError: a URL, file or schema that cannot be used; the message never shows a password.
         """
-        parsed = _parse(url)
-        self.place = _place(parsed)
-        self.folder = _folder(parsed)
-        if parsed.get_backend_name() == "sqlite":
-            _make_folder(parsed, self.place)
-        self.engine = _engine(parsed, self.place)
+        self._url = StoreUrl.parse(url)
+        self.place, self.folder = self._url.place, self._url.folder
+        _make_folder(self._url)
+        self.engine = make_engine(self._url)
         self._writers = {
             durable: self.engine.execution_options(writes=True, durable=durable) for durable in (True, False)
         }
-        self._batch: sa.Connection | None = None
+        self.before_repeat: Callable[[sa.Connection], None] = lambda connection: None
+        """What a transaction begins with that takes the place of a lost one; it may refuse by an exception."""
+        self._batch: Batch | None = None
+        self._retry = retry.Retry(self.place)
+        self._name, self._number = uuid4().hex, 0  # of this writer and of its last transaction
         try:
             self._bring_to_head()
         except BaseException:
-            self.close()
+            self.engine.dispose()
             raise
 
     def close(self) -> None:
         """End all connections."""
+        if self._url.served and self._number:
+            with suppress(StoreError), self.write() as connection:
+                retry.forget(connection, self._name)
         self.engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One consistent view; does not wait for writers."""
-        with translated(self.place):
+        with translated(self._url):
             if self._batch is not None:  # which sees what it wrote
-                yield self._batch
+                yield self._batch.connection
                 return
             with self.engine.begin() as connection:
                 yield connection
@@ -77,12 +94,45 @@ class Database:
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[sa.Connection]:
         """One transaction, on the disk when the block has ended if `durable`; waits for other writers first."""
-        with translated(self.place):
+        with translated(self._url):
             if self._batch is not None:
-                yield self._batch
+                yield self._batch.connection
                 return
             with self._writers[durable].begin() as connection:
                 yield connection
+
+    def query(self, work: Callable[[sa.Connection], T]) -> T:
+        """What `work` reads, in one consistent view."""
+        batch = self._batch
+
+        def attempt(again: bool) -> T:
+            with translated(self._url):
+                if again and batch is not None:
+                    batch.begin_anew()
+                    batch.repeat()
+                with self.read() as connection:
+                    return work(connection)
+
+        return self._retry(attempt)
+
+    def transact(self, work: Callable[[sa.Connection], T], *, durable: bool = True) -> T:
+        """Do `work` in one transaction, once, and return what it returned; `durable` as in `write`."""
+        if (batch := self._batch) is not None:
+            return self._retry(self._translating(lambda again: batch.write(work, again=again)))
+        done: list[T] = []
+        self._number += 1
+
+        def attempt(again: bool) -> T:
+            with self.write(durable=durable) as connection:
+                if again and retry.is_signed(connection, self._name, self._number):
+                    return done[-1]
+                if again:
+                    self.before_repeat(connection)
+                done.append(work(connection))
+                self._sign(connection)
+            return done[-1]
+
+        return self._retry(attempt)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -90,13 +140,38 @@ class Database:
 
         Other processes wait meanwhile. For one thread; a batch within a batch is a part of it.
         """
-        outer = self._batch
-        with self.write() as connection:
-            self._batch = connection
-            try:
-                yield
-            finally:
-                self._batch = outer
+        if self._batch is not None:
+            yield
+            return
+        begin = self._translating(lambda again: Batch(self._writers[True], self.before_repeat))
+        self._batch = batch = self._retry(begin)
+        try:
+            yield
+            self._number += 1
+            self._retry(self._translating(lambda again: self._commit(batch, again)))
+        finally:
+            self._batch = None
+            batch.close()
+
+    def _commit(self, batch: Batch, again: bool) -> None:
+        if again:
+            batch.begin_anew()
+            if retry.is_signed(batch.connection, self._name, self._number):
+                return
+            batch.repeat()
+        self._sign(batch.connection)
+        batch.commit()
+
+    def _sign(self, connection: sa.Connection) -> None:
+        if self._url.served:  # a file is never out of reach of the process that writes it
+            retry.sign(connection, self._name, self._number)
+
+    def _translating(self, attempt: Callable[[bool], T]) -> Callable[[bool], T]:
+        def translating(again: bool) -> T:
+            with translated(self._url):
+                return attempt(again)
+
+        return translating
 
     def _bring_to_head(self) -> None:
         with self.read() as connection:
@@ -122,97 +197,39 @@ def upgrade(connection: sa.Connection) -> None:
 
 
 @contextmanager
-def translated(place: str) -> Iterator[None]:
-    """Turn the database's errors into a `StoreError` of one line that begins with `place`."""
+def translated(url: StoreUrl) -> Iterator[None]:
+    """Turn the database's errors into a `StoreError` of one line that begins with the place and holds no password."""
     try:
         yield
     except sa.exc.DBAPIError as error:
-        raise StoreError(f"{place}: {_reason(error)}") from error
+        kind = TransientError if url.served and _is_transient(error) else StoreError
+        cause = None if url.holds_secret(f"{error} {error.orig}") else error
+        raise kind(f"{url.place}: {_reason(error, url)}") from cause
     except OverflowError as error:  # SQLite's integers have 64 bits
-        raise StoreError(f"{place}: {error}") from error
+        raise StoreError(f"{url.place}: {error}") from error
 
 
-def _reason(error: sa.exc.DBAPIError) -> str:
+def _is_transient(error: sa.exc.DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    return isinstance(error, sa.exc.OperationalError) and (state is None or state.startswith(_TRANSIENT))
+
+
+def _reason(error: sa.exc.DBAPIError, url: StoreUrl) -> str:
     name = getattr(error.orig, "sqlite_errorname", "")
     for code, advice in _SQLITE_ADVICE.items():
         if name.startswith(code):  # SQLITE_IOERR_WRITE is a kind of SQLITE_IOERR
             return advice
-    return _one_line(error.orig)
+    return url.redact(str(error.orig))
 
 
-def _one_line(error: BaseException | None) -> str:
-    return " ".join(str(error).split())
-
-
-def _parse(url: str | Path) -> sa.URL:
-    if isinstance(url, Path) or "://" not in url:
-        return sa.URL.create("sqlite", database=str(url))
-    try:
-        parsed = sa.make_url(url)
-        backend = parsed.get_backend_name()
-    except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
-        raise StoreError("the store's URL cannot be read; expected sqlite:///FILE or postgresql://HOST/NAME") from None
-    if backend not in _BACKENDS:
-        raise StoreError(f"{_place(parsed)}: unknown database {backend!r}; expected one of {', '.join(_BACKENDS)}")
-    return parsed
-
-
-def _place(url: sa.URL) -> str:
-    """How messages name the database: its file, or its URL without password and options."""
-    if url.get_backend_name() == "sqlite":
-        return url.database or "the store in memory"
-    return url.set(query={}).render_as_string(hide_password=True)
-
-
-def _folder(url: sa.URL) -> Path | None:
-    """Where the file lies; None for a server or a database in memory."""
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        return None
-    return Path(str(url.database)).parent
-
-
-def _make_folder(url: sa.URL, place: str) -> None:
-    if folder := _folder(url):
+def _make_folder(url: StoreUrl) -> None:
+    if folder := url.folder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{place}: its folder cannot be created: {error.strerror}") from error
-
-
-def _engine(url: sa.URL, place: str) -> sa.Engine:
-    try:
-        engine = sa.create_engine(url)
-    except sa.exc.NoSuchModuleError:
-        raise StoreError(f"{place}: unknown driver {url.drivername!r}; expected sqlite or postgresql+psycopg") from None
-    except ImportError as error:
-        reason = _one_line(error)
-        raise StoreError(f"{place}: the driver is missing ({reason}); try `pip install 'psycopg[binary]'`") from error
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _set_up_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-    else:
-        sa.event.listen(engine, "begin", _begin_postgresql)
-    return engine
-
-
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver begins no transactions of its own
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")  # first: the next line needs the lock
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    options = connection.get_execution_options()
-    connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options.get('durable', True) else 'NORMAL'}")
-    # A writer takes its place in the queue at once: a reader that turns writer would be refused, not queued.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
-
-
-def _begin_postgresql(connection: sa.Connection) -> None:
-    if not connection.get_execution_options().get("durable", True):
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            raise StoreError(f"{url.place}: its folder cannot be created: {error.strerror}") from error
 
 
 def _revision(connection: sa.Connection) -> str | None:

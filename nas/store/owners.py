@@ -35,6 +35,12 @@ def describe(owner: str) -> str:
     return f"process {pid} on {host}"
 
 
+def host_and_pid(owner: str) -> tuple[str, int]:
+    """Where `owner` runs, and the number of its process; -1 for a name of another kind."""
+    host, pid, _ = _parts(owner)
+    return host, int(pid) if pid.isdecimal() else -1
+
+
 def _parts(owner: str) -> tuple[str, str, str]:
     host, _, rest = owner.partition(":")
     pid, _, start = rest.partition(":")

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from nas.store import queries, rows
 from nas.store.records import StoredTrial
+from nas.store.rows import Row
 from nas.store.schema import epochs, trials, view
 from nas.trial import Metrics, TrialState
 
@@ -24,6 +25,11 @@ def trials_of(
     query = query.order_by(order) if last is None else query.order_by(order.desc()).limit(last)
     found = _all(connection, query)
     return found if last is None else found[::-1]
+
+
+def every(connection: sa.Connection, query: sa.Select[Any]) -> list[Row]:
+    """All rows of the query."""
+    return list(connection.execute(query))
 
 
 def one(connection: sa.Connection, query: sa.Select[Any]) -> StoredTrial | None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from nas.store.records import COLUMNS
 
-HEAD = "0002"  # the newest revision, so that opening a database that is up to date need not import alembic
+HEAD = "0003"  # the newest revision, so that opening a database that is up to date need not import alembic
 VERSION_TABLE = "nas_version"
 
 metadata = sa.MetaData()
@@ -59,6 +59,7 @@ studies = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("owner", sa.Text),  # the process that drives the study now, "host:pid:start"
     sa.Column("owner_since", UtcDateTime),
+    sa.Column("heartbeat_at", UtcDateTime),  # when it last said that it does
     sa.Column("lease_until", UtcDateTime),
 )
 
@@ -136,6 +137,13 @@ epochs = sa.Table(
     sa.Column("epoch", sa.Integer, primary_key=True),
     sa.Column("metrics", Json, nullable=False),
     sqlite_with_rowid=False,
+)
+
+receipts = sa.Table(
+    "receipts",  # by which a writer knows, after it lost its connection to a server, whether its last commit was one
+    metadata,
+    sa.Column("writer", sa.String(32), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
 )
 
 VIEW = "nas_trials"

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from nas.architecture import Architecture
 from nas.errors import StoreError
 from nas.store import fronts, leases, owners, queries, reading, registry, rows, transitions
+from nas.store.activity import Activity, activity
 from nas.store.database import Database
 from nas.store.records import FRONT_OBJECTIVES, Limits, Objective, Predictor, Sizes, StoredTrial, StudyRecord
 from nas.store.schema import latencies, trials
@@ -22,17 +24,23 @@ __all__ = ["Objective", "Predictor", "Sizes", "Store", "StoredTrial", "StudyReco
 
 _CHUNK = 1000  # networks, or lines of an export, in memory at once
 
+T = TypeVar("T")
+
 
 class Store:
     """A trial database; a context manager that closes itself.
 
-    Every method raises `StoreError` when the database fails (a full disk, a damaged file, a lost connection), and
-    `StudyError` when it is given the name of a study that does not exist.
+    Every method raises `StoreError` when the database fails (a full disk, a damaged file, a server that stays away),
+    and `StudyError` when it is given the name of a study that does not exist. When a server is restarted or out of
+    reach for a while, methods wait for it (`nas.store.retry`); then they raise `StudyError` if another driver took a
+    study over that this one drives.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._study_ids: dict[str, int] = {}  # studies are neither renamed nor deleted
+        self._claims: dict[str, tuple[str, float]] = {}  # studies driven through this store: owner, lease in seconds
+        database.before_repeat = self._hold_claims
 
     @classmethod
     def open(cls, url: str | Path) -> Self:
@@ -86,24 +94,24 @@ class Store:
     ) -> StudyRecord:
         """Begin a study; the arguments are those of `StudyRecord`. Raises StudyError if the name is taken."""
         record = StudyRecord(name, dict(settings), rows.now(), fidelity, basis, fork_of, inherited)
-        with self._database.write() as connection:
-            registry.begin(connection, record, self._database.place)
+        self._database.transact(lambda connection: registry.begin(connection, record, self._database.place))
         return record
 
     def study(self, name: str) -> StudyRecord | None:
         """The study of that name, if there is one."""
-        with self._database.read() as connection:
-            return registry.find(connection, name)
+        return self._database.query(lambda connection: registry.find(connection, name))
 
     def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""
-        with self._database.read() as connection:
-            return registry.every(connection)
+        return self._database.query(registry.every)
 
     def study_summary(self, name: str) -> dict[TrialState, int]:
         """How many trials are in each state; counted in an index, without reading a trial."""
-        with self._database.read() as connection:
-            return registry.counts(connection, self._study_id(connection, name))
+        return self._read_study(name, registry.counts)
+
+    def activity(self, name: str) -> Activity:
+        """How far the study is and who works on it, now."""
+        return self._read_study(name, activity)
 
     # The lease: one driver per study
 
@@ -116,8 +124,8 @@ class Store:
             StudyError: another driver's lease has not ended, and `is_dead` does not know that the driver has; or the
                 other driver is a process of this host that still is there, if only suspended.
         """
-        with self._database.write() as connection:
-            leases.claim(connection, self._study_id(connection, name), owner, lease_seconds, is_dead)
+        self._write_study(name, lambda connection, of: leases.claim(connection, of, owner, lease_seconds, is_dead))
+        self._claims[name] = (owner, lease_seconds)
 
     def heartbeat(self, name: str, owner: str, lease_seconds: float) -> None:
         """Prolong the lease of `owner`.
@@ -125,15 +133,23 @@ class Store:
         Raises:
             StudyError: the study has another driver by now, so that this one has to stop.
         """
-        with self._database.write() as connection:
-            leases.prolong(connection, self._study_id(connection, name), owner, lease_seconds)
+        self._write_study(name, lambda connection, of: leases.prolong(connection, of, owner, lease_seconds))
 
     def release(self, name: str, owner: str) -> None:
         """Put what still runs back to WAITING and give the study up; without effect if `owner` does not hold it."""
-        with self._database.write() as connection:
-            study_id = self._study_id(connection, name)
-            if leases.end(connection, study_id, owner):
-                transitions.postpone(connection, study_id)
+
+        def end(connection: sa.Connection, of: int) -> None:
+            if leases.end(connection, of, owner):
+                transitions.postpone(connection, of)
+
+        self._claims.pop(name, None)
+        self._write_study(name, end)
+
+    def _hold_claims(self, connection: sa.Connection) -> None:
+        """After an outage: go on only with studies that no other driver has taken over meanwhile."""
+        self._study_ids.clear()  # of studies that may have been taken back
+        for name, (owner, lease_seconds) in self._claims.items():
+            leases.prolong(connection, self._study_id(connection, name), owner, lease_seconds)
 
     # Trials, written
 
@@ -158,17 +174,28 @@ class Store:
         """
         latency = {"latency_ms": latency_ms, "target": target, "latency_version": latency_version}
         row = {**rows.trial_row(trial, versions), **latency, "source_id": source}
-        with self._database.write(durable=False) as connection:
-            row["study_id"] = self._study_id(connection, study)
+
+        def add(connection: sa.Connection, of: int) -> int:
+            row["study_id"] = of
             try:
-                return transitions.add(connection, trial.proposal.architecture, sizes, row)
+                row["id"] = transitions.add(connection, trial.proposal.architecture, sizes, row)
             except sa.exc.IntegrityError as error:
                 raise StoreError(f"trial {trial.number} of study {study!r} is recorded already") from error
+            return int(row["id"])  # the same when a batch is repeated
+
+        return self._write_study(study, add, durable=False)
 
     def report(self, study: str, number: int, epoch: int, metrics: Metrics) -> None:
         """Record the metrics of one epoch of a running trial, as durably as the trial itself."""
-        with self._database.write(durable=False) as connection:
-            transitions.report(connection, self._study_id(connection, study), number, epoch, metrics)
+        self._write_study(
+            study, lambda connection, of: transitions.report(connection, of, number, epoch, metrics), durable=False
+        )
+
+    def place(self, study: str, number: int, host: str, pid: int) -> None:
+        """Record which process runs a running trial, as durably as the trial itself."""
+        self._write_study(
+            study, lambda connection, of: transitions.place(connection, of, number, host, pid), durable=False
+        )
 
     def finish(self, study: str, number: int, outcome: Outcome, told: int) -> None:
         """RUNNING -> COMPLETE, STOPPED or FAILED, once.
@@ -176,8 +203,7 @@ class Store:
         Raises:
             StoreError: the trial is not running; what it was before is kept.
         """
-        with self._database.write() as connection:
-            transitions.finish(connection, self._study_id(connection, study), number, outcome, told)
+        self._write_study(study, lambda connection, of: transitions.finish(connection, of, number, outcome, told))
 
     def requeue(self, study: str, number: int, reason: str, max_lost: int = 3) -> TrialState:
         """RUNNING -> WAITING because its worker vanished; FAILED with `reason` when that happened `max_lost` times.
@@ -188,13 +214,13 @@ class Store:
         Raises:
             StoreError: the trial is not running.
         """
-        with self._database.write() as connection:
-            return transitions.requeue(connection, self._study_id(connection, study), number, reason, max_lost)
+        return self._write_study(
+            study, lambda connection, of: transitions.requeue(connection, of, number, reason, max_lost)
+        )
 
     def postpone(self, study: str) -> None:
         """RUNNING -> WAITING for all trials of a study whose search ended before them; none of them is to blame."""
-        with self._database.write() as connection:
-            transitions.postpone(connection, self._study_id(connection, study))
+        self._write_study(study, transitions.postpone)
 
     def start(self, study: str, number: int, versions: Mapping[str, str]) -> None:
         """WAITING -> RUNNING, on this host and with this software from now on.
@@ -202,8 +228,9 @@ class Store:
         Raises:
             StoreError: the trial is not waiting.
         """
-        with self._database.write(durable=False) as connection:
-            transitions.start(connection, self._study_id(connection, study), number, versions)
+        self._write_study(
+            study, lambda connection, of: transitions.start(connection, of, number, versions), durable=False
+        )
 
     def rescore(
         self, names: Sequence[str], predictor: Predictor, latency_ms: Callable[[Architecture], float]
@@ -215,17 +242,15 @@ class Store:
         key = {"target": predictor.target, "latency_version": predictor.version}
         last, done = "", 0
         while True:
-            with self._database.read() as connection:
-                ids = [self._study_id(connection, name) for name in names]
-                found = connection.execute(queries.unscored(predictor, ids, last, _CHUNK)).all()
+            query = queries.unscored(predictor, self._ids(names), last, _CHUNK)
+            found = self._database.query(partial(reading.every, query=query))
             if not found:
                 return
             new = [
                 {"architecture_id": row.id, "latency_ms": latency_ms(rows.architecture(row.network)), **key}
                 for row in found
             ]
-            with self._database.write() as connection:
-                transitions.insert_new(connection, latencies, new)
+            self._database.transact(partial(transitions.insert_new, table=latencies, values=new))
             last, done = found[-1].id, done + len(new)
             yield done
 
@@ -235,35 +260,29 @@ class Store:
         self, study: str | None = None, *, states: Collection[TrialState] | None = None, last: int | None = None
     ) -> list[StoredTrial]:
         """Trials by number (of all studies: in the order in which they were recorded); at most the `last` ones."""
-        with self._database.read() as connection:
-            study_id = None if study is None else self._study_id(connection, study)
-            return reading.trials_of(connection, study_id, states, last)
+        if study is None:
+            return self._database.query(lambda connection: reading.trials_of(connection, None, states, last))
+        return self._read_study(study, lambda connection, of: reading.trials_of(connection, of, states, last))
 
     def trial(self, id: int) -> StoredTrial | None:
         """The trial that the command line calls `trial:ID`, if there is one."""
-        with self._database.read() as connection:
-            return reading.one(connection, queries.stored().where(trials.c.id == id))
+        query = queries.stored().where(trials.c.id == id)
+        return self._database.query(lambda connection: reading.one(connection, query))
 
     def epochs(self, id: int) -> list[tuple[int, Metrics]]:
         """Epochs and their metrics, in order, of the trial with that id."""
-        with self._database.read() as connection:
-            return reading.epochs_of(connection, id)
+        return self._database.query(lambda connection: reading.epochs_of(connection, id))
 
     def reusable(self, fidelity: str, architecture: Architecture, epochs: int | None) -> StoredTrial | None:
         """The first trial of any study that trained this network, from scratch, at this fidelity, if there is one."""
-        with self._database.read() as connection:
-            return reading.one(connection, queries.reusable(fidelity, architecture.id, epochs))
+        query = queries.reusable(fidelity, architecture.id, epochs)
+        return self._database.query(lambda connection: reading.one(connection, query))
 
     def lines(self, names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """The view `nas_trials` (docs/store.md), line by line in the order of recording, of these studies or all."""
+        self._ids(names or ())
         last = 0
-        while True:
-            with self._database.read() as connection:
-                for name in names or ():
-                    self._study_id(connection, name)
-                found = reading.lines(connection, names, last, _CHUNK)
-            if not found:
-                return
+        while found := self._database.query(partial(reading.lines, names=names, after=last, count=_CHUNK)):
             yield from found
             last = found[-1]["trial"]
 
@@ -284,25 +303,34 @@ class Store:
         rescored. Trials that lack an objective take no part. Latencies of different targets are compared as
         they are: give `target` where the studies have several. Of equal points the first one recorded stands for all.
         """
-        with self._database.read() as connection:
-            ids = None if names is None else [self._study_id(connection, name) for name in names]
-            scope = queries.Scope(ids, target, Limits(max_latency_ms, max_params, max_peak_activation_bytes))
-            if tuple(objectives) == FRONT_OBJECTIVES and predictor is None:
-                return reading.front(connection, scope)
-            return fronts.front(connection, scope, objectives, predictor)
+        ids = None if names is None else self._ids(names)
+        scope = queries.Scope(ids, target, Limits(max_latency_ms, max_params, max_peak_activation_bytes))
+        if tuple(objectives) == FRONT_OBJECTIVES and predictor is None:
+            return self._database.query(lambda connection: reading.front(connection, scope))
+        return self._database.query(lambda connection: fronts.front(connection, scope, objectives, predictor))
 
     def most_accurate(self, name: str, count: int, max_latency_ms: float | None = None) -> list[StoredTrial]:
         """Up to `count` complete trials within the limit, the most accurate first, of equal ones the faster."""
-        with self._database.read() as connection:
-            scope = queries.Scope([self._study_id(connection, name)], None, Limits(max_latency_ms))
-            return reading.most_accurate(connection, scope, count)
+        scope = queries.Scope(self._ids([name]), None, Limits(max_latency_ms))
+        return self._database.query(lambda connection: reading.most_accurate(connection, scope, count))
 
     def points(self, names: Sequence[str], predictor: Predictor | None = None) -> NDArray[np.float64]:
         """Accuracy and latency in ms, (N, 2), of all complete trials of these studies that have both."""
-        with self._database.read() as connection:
-            ids = [self._study_id(connection, name) for name in names]
-            scope = queries.Scope(ids, None, Limits())
-            return fronts.points(connection, scope, FRONT_OBJECTIVES, predictor)[1]
+        scope = queries.Scope(self._ids(names), None, Limits())
+        return self._database.query(lambda connection: fronts.points(connection, scope, FRONT_OBJECTIVES, predictor))[1]
+
+    def _write_study(self, study: str, work: Callable[[sa.Connection, int], T], *, durable: bool = True) -> T:
+        """One transaction of `work`, which is given its connection and the study's id."""
+        return self._database.transact(
+            lambda connection: work(connection, self._study_id(connection, study)), durable=durable
+        )
+
+    def _read_study(self, name: str, work: Callable[[sa.Connection, int], T]) -> T:
+        """What `work` reads, which is given a connection and the study's id."""
+        return self._database.query(lambda connection: work(connection, self._study_id(connection, name)))
+
+    def _ids(self, names: Sequence[str]) -> list[int]:
+        return self._database.query(lambda connection: [self._study_id(connection, name) for name in names])
 
     def _study_id(self, connection: sa.Connection, name: str) -> int:
         if name not in self._study_ids:

@@ -30,6 +30,9 @@ _REPORT = {
 _MINE = (trials.c.study_id == sa.bindparam("of_study")) & (trials.c.number == sa.bindparam("of_number"))
 _FIND = sa.select(trials.c.id, trials.c.state, trials.c.lost).where(_MINE).with_for_update()
 _ADD = sa.insert(trials)
+# A sequence may fall back behind an id that it gave away, if its server was killed in the same moment.
+_SEQUENCE = sa.func.pg_get_serial_sequence("trials", "id")
+_PASS = sa.select(sa.func.setval(_SEQUENCE, sa.func.greatest(sa.bindparam("id"), sa.func.nextval(_SEQUENCE))))
 _FINISH = sa.update(trials).where(_MINE, trials.c.state == TrialState.RUNNING)
 
 
@@ -39,12 +42,14 @@ def insert_new(connection: sa.Connection, table: sa.Table, values: list[dict[str
 
 
 def add(connection: sa.Connection, architecture: Architecture, sizes: Sizes, row: Mapping[str, Any]) -> int:
-    """Insert a trial, and its network if it is new; returns the trial's id.
+    """Insert a trial, and its network if it is new; returns the trial's id, which is that of the row if it has one.
 
     Raises:
         sqlalchemy.exc.IntegrityError: the study has a trial of that number.
     """
     insert_new(connection, architectures, [rows.architecture_row(architecture, sizes)])
+    if "id" in row and connection.dialect.name == "postgresql":
+        connection.execute(_PASS, {"id": row["id"]})
     key = connection.execute(_ADD, dict(row)).inserted_primary_key
     assert key is not None
     return int(key.id)
@@ -55,6 +60,12 @@ def report(connection: sa.Connection, study_id: int, number: int, epoch: int, me
     trial = _require(connection, study_id, number, TrialState.RUNNING)
     values = {"trial_id": trial.id, "epoch": epoch, "metrics": rows.plain(metrics)}
     connection.execute(_REPORT[connection.dialect.name], values)
+
+
+def place(connection: sa.Connection, study_id: int, number: int, host: str, pid: int) -> None:
+    """Record where a trial runs."""
+    trial = _require(connection, study_id, number, TrialState.RUNNING)
+    _update(connection, trial.id, {"host": host, "pid": pid})
 
 
 def finish(connection: sa.Connection, study_id: int, number: int, outcome: Outcome, told: int) -> None:

@@ -32,10 +32,13 @@ class Queue:
         strategy = make_strategy("random", problem, seed=1, trials=count)
         self.waiting = [Trial(number, strategy.ask(), 0, TrialState.RUNNING) for number in range(count)]
         self.stop_at = stop_at
-        self.outcomes, self.reports, self.losses = {}, [], []
+        self.outcomes, self.reports, self.losses, self.places = {}, [], [], []
 
     def ask(self):
         return self.waiting.pop(0) if self.waiting else None
+
+    def placed(self, trial, host, pid):
+        self.places.append((trial.number, host, pid))
 
     def report(self, trial, epoch, metrics):
         self.reports.append((trial.number, epoch))
