@@ -1,7 +1,9 @@
 """Search strategies side by side: ours, and other libraries' behind the same interface (`nas.trial.Strategy`)."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import final
 
@@ -19,7 +21,8 @@ from nas.trial import Proposal, Strategy, Trial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-_FREE = 3  # draws over the budget, for one evaluation, that cost a peer nothing
+# Draws for one evaluation, of which all over the budget cost the peer nothing.
+_BORE_DRAWS, _GP_DRAWS = 3, 4
 
 
 @final
@@ -45,7 +48,7 @@ class SyneTune:
 
     def ask(self) -> Proposal | None:
         """The searcher's suggestion, or what is near it within the budget."""
-        for _ in range(_FREE):
+        for _ in range(_BORE_DRAWS):
             drawn = self._suggest()
             candidate = self._problem.candidate(tuple(drawn.values()))
             if self._problem.admits(candidate):
@@ -84,14 +87,16 @@ class SyneTune:
 class OptunaGP:
     """Optuna's Gaussian process, with the budget as a constraint that it models itself.
 
-    A draw over the budget costs nothing: the sampler is told its true accuracy and by how much it is over, more than
-    a search could know, and asked again; the last of some draws, and one that is known, is walked to a new
-    network within the budget.
+    A draw over the budget costs nothing: the sampler is told by how much it is over, with the worst accuracy so far,
+    and asked again; the last of some draws, and one that is known, is walked to a new network within the budget. If
+    it is `taught`, it is told the true accuracies of networks over the budget, as if they were trained for nothing,
+    which no search can have: that bounds what the sampler could reach.
     """
 
     finished = False
 
-    def __init__(self, problem: Problem, *, seed: int, trials: int) -> None:
+    def __init__(self, problem: Problem, *, seed: int, trials: int, taught: bool = False) -> None:
+        self._taught, self._worst = taught, math.inf
         self._problem, self._ledger, self._rng = problem, Ledger(problem), Random(seed)
         self._distributions: dict[str, BaseDistribution] = {
             gene.name: CategoricalDistribution(range(len(gene.choices))) for gene in problem.space.genes
@@ -101,13 +106,17 @@ class OptunaGP:
 
     def ask(self) -> Proposal | None:
         """The sampler's draw, or what is near it within the budget."""
-        for _ in range(_FREE):
+        for _ in range(_GP_DRAWS):
             trial = self._study.ask(self._distributions)
             drawn = tuple(trial.params[gene] for gene in self._distributions)
             candidate = self._problem.candidate(drawn)
             if self._problem.admits(candidate):
                 break
-            self._hear(trial, candidate, self._problem.space.quality[candidate.architecture.row])
+            true = self._problem.space.quality[candidate.architecture.row]
+            if self._taught or self._worst < math.inf:
+                self._hear(trial, candidate, true if self._taught else self._worst)
+            else:
+                self._study.tell(trial, state=TrialState.FAIL)
         else:
             trial = None
         walked = self._ledger.near(candidate, self._rng)
@@ -124,6 +133,7 @@ class OptunaGP:
             self._study.enqueue_trial(dict(zip(self._distributions, candidate.genotype, strict=True)))
             running = self._study.ask(self._distributions)
         self._running = None
+        self._worst = min(self._worst, trial.accuracy)
         self._hear(running, candidate, trial.accuracy)
 
     def _hear(self, running: optuna.Trial, candidate: Candidate, accuracy: float) -> None:
@@ -190,5 +200,6 @@ PEERS: dict[str, Callable[..., Strategy]] = {
     "surrogate-front": surrogate_front,
     "surrogate-5-budgets": FiveBudgets,
     "optuna-gp": OptunaGP,
+    "optuna-gp-taught": partial(OptunaGP, taught=True),
     "syne-tune-bore": SyneTune,
 }

@@ -200,12 +200,12 @@ def events(seed: int, count: int) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_brought_where_it_was_by_recalling_it_goes_on_as_if_it_had_found_every_proposal_anew(seed):
-    whole = World(load_space("mnasnet")) if seed else world()
-    draws, count = Random(seed), 44
+def test_brought_where_it_was_by_recalling_it_goes_on_as_if_it_had_found_every_proposal_anew(tmp_path, seed):
+    whole = layerwise(tmp_path) if seed else world()  # with absent layers in the former
+    draws, count = Random(seed), 30
 
     def follow(asked_from: int, proposals: dict[int, Proposal]) -> list[Proposal]:
-        strategy = make_strategy("surrogate", whole.problem(), seed=seed, trials=count)
+        strategy = make_strategy("surrogate", whole.problem(0.9), seed=seed, trials=count)
         for told, (event, number) in enumerate(events(seed, count)):
             if event == "tell":
                 strategy.tell(ended(number, proposals[number], outcomes[number], told))
@@ -219,7 +219,7 @@ def test_brought_where_it_was_by_recalling_it_goes_on_as_if_it_had_found_every_p
 
     outcomes: dict[int, Outcome] = {}
     unbroken = follow(0, {})
-    for cut in (9, 27, 41):
+    for cut in (9, 22):
         assert follow(cut, dict(enumerate(unbroken[:cut]))) == unbroken
 
 
