@@ -17,7 +17,7 @@ that the benchmark works, not who is better.
 import argparse
 import json
 import os
-import time
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,17 +25,18 @@ from typing import Any
 
 import torch
 
-from nas import adapt as job
+from benchmarks.netadapt_latency import Follow, cut, latency_model, share_of
+from nas.adapt import run as job
+from nas.adapt.settings import AdaptSettings
 from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
 from nas.begun import Milliseconds
 from nas.cli.adapt_progress import adapt_progress
-from nas.latency.host import host_setup
-from nas.latency.on_miss import load_model
 from nas.latency.steps import width_steps
+from nas.latency.turns import measured_latency
 from nas.network.build import Network, build, module_name
 from nas.network.importance import score_filters
 from nas.network.inherit import inherit
-from nas.network.widths import wire, with_widths
+from nas.network.widths import wire
 from nas.sources import Source, for_classes, load_source
 from nas.store.store import Store
 from nas.training.checkpoint import read_network, save_weights
@@ -69,68 +70,77 @@ class Setting:
     seeds: tuple[int, ...]
     seed_epochs: int
     seed_lr: float
+    delta: float
     epochs: int
     images: int
     val_images: int
-    final_epochs: int
+    total_images: int  # that fine-tune a network, by every method
 
 
-FULL = Setting("cifar10", 64, "host", (0.7, 0.5, 0.35), (0, 1), 6, 0.02, 2, 1600, 1000, 10)
-SMALLEST = Setting("digits", 16, "pixel", (0.7,), (0,), 16, 0.1, 2, 160, 150, 4)
+FULL = Setting("cifar10", 64, "host", (0.5, 0.35, 0.7), (0, 1), 3, 0.02, 0.08, 1, 400, 300, 20_000)
+SMALLEST = Setting("digits", 16, "pixel", (0.85,), (0,), 16, 0.1, 0.025, 1, 160, 150, 10_000)
 
 
 class Bench:
     """One seed network and what it is trimmed by."""
 
-    def __init__(self, setting: Setting, weights: Path | None, folder: Path) -> None:
-        self.setting, self.folder = setting, folder
-        self.model = load_model(setting.target, "interpolate")
-        self.latency_ms = Milliseconds(self.model)
+    def __init__(self, setting: Setting, weights: Path | None, folder: Path, workers: int) -> None:
+        self.setting, self.folder, self.workers = setting, folder, workers
         self.data: Data = load_data(setting.data, resolution=setting.resolution)
-        self.source = (
-            Source("small", SMALL, build(SMALL))
-            if weights is None
-            else load_source(f"reference:mobilenet_v2,{weights}")
-        )
+        self.judging = self.data.limited(val_images=250)  # `train` looks at them after each epoch
+        self.weights = weights
+        self.architecture, _ = read_network(self.seed_file())
+        self.model = latency_model(setting.target, self.architecture)
+        self.latency_ms = Milliseconds(self.model)
+        self.step = width_steps(setting.target).step()
+        measured = measured_latency(setting.target, self.architecture, folder / "measured.json")
+        self.measured_ms = measured
+        self.latency = self.latency_ms if measured is None else measured
 
     def seed_file(self) -> Path:
-        """The seed network, fine-tuned once for all."""
+        """The seed network, fine-tuned once for all and run at the resolution of the data."""
         path = self.folder / "seed.safetensors"
         if not path.exists():
-            source = for_classes(self.source, describe_data(self.setting.data).num_classes)
+            small = Source("small", SMALL, build(SMALL))
+            source = small if self.weights is None else load_source(f"reference:mobilenet_v2,{self.weights}")
+            source = for_classes(source, describe_data(self.setting.data).num_classes)
             assert source.network is not None
-            images = self.setting.seed_epochs * len(self.data.train)
-            self.fine_tune(source.network, images, seed=0, lr=self.setting.seed_lr)
-            save_weights(path, source.network, {"architecture": source.architecture.to_json()})
+            self.fine_tune(source.network, self.setting.seed_epochs * len(self.data.train), 0, self.setting.seed_lr)
+            architecture = replace(source.architecture, resolution=self.setting.resolution)
+            save_weights(path, source.network, {"architecture": architecture.to_json()})
         return path
+
+    def follow(self) -> Follow:
+        """What the others meet the budget by."""
+        factor = self.latency(self.architecture) / self.latency_ms(self.architecture)
+        return Follow(self.latency_ms, self.measured_ms, factor)
 
     def fine_tune(self, network: Network, images: int, seed: int, lr: float = 0.02) -> None:
         """The recipe of all, on so many images: whole epochs, the last one on a part."""
         whole, rest = divmod(images, len(self.data.train))
-        for epochs, data in ((whole, self.data), (1, self.data.limited(train_images=max(rest, 64)))):
-            if epochs and (data is self.data or rest >= 64):
+        for epochs, data in ((whole, self.judging), (1, self.judging.limited(train_images=max(rest, 64)))):
+            if epochs and (data is self.judging or rest >= 64):
                 recipe = Recipe(epochs, self.setting.resolution, batch_size=64, lr=lr, weight_decay=5e-4, seed=seed)
                 outcome = train(network, data, recipe, lambda epoch, metrics: False)
                 assert outcome.error is None, outcome.error
 
-    def judged(self, architecture: Architecture, network: Network, images: int, seconds: float) -> dict[str, float]:
-        """Figures of a finished network."""
-        from nas.latency.measure import measure_network  # noqa: PLC0415
-
-        setup = host_setup(self.setting.target)
+    def judged(self, architecture: Architecture, network: Network, images: int, seconds: float) -> dict[str, Any]:
+        """Figures of a finished network; `seconds` of the processor, before it is measured."""
         return {
             "accuracy": measure(network, self.data, self.data.test, self.setting.resolution)["accuracy"],
-            "latency_ms": self.latency_ms(architecture),
-            **({"measured_ms": measure_network(architecture, setup)} if setup else {}),
+            "predicted_ms": self.latency_ms(architecture),
+            "latency_ms": self.latency(architecture),
+            **share_of(self.setting.target, self.architecture, architecture),
             "fine_tuning_images": images,
-            "seconds": seconds,
+            "cpu_seconds": seconds,
+            "architecture": architecture.to_json(),
         }
 
-    def ours(self, proposals: str, budget_ms: float, seed: int, images: int | None) -> dict[str, float]:
-        """`nas adapt`; where `images` are given, what the proposals leave of them goes into the last training."""
-        setting, began = self.setting, time.perf_counter()
+    def ours(self, proposals: str, budget_ms: float, seed: int, final_images: int | None) -> dict[str, Any]:
+        """`nas adapt`; its last training has `final_images`, or what the proposals leave of the total."""
+        setting, began = self.setting, _cpu_seconds()
         source = load_source(str(self.seed_file()))
-        settings = job.AdaptSettings(
+        settings = AdaptSettings(
             budget_ms=budget_ms,
             source="seed.safetensors",
             architecture=source.architecture.id,
@@ -139,55 +149,62 @@ class Bench:
             resolution=setting.resolution,
             data=setting.data,
             proposals=proposals,  # type: ignore[arg-type]
-            step=width_steps(setting.target).step(),
+            delta=setting.delta,
+            step=self.step,
             epochs=setting.epochs,
             images=setting.images,
             val_images=setting.val_images,
-            final_epochs=0 if images is not None else setting.final_epochs,
+            final_epochs=0,
             seed=seed,
         )
         with Store.open(self.folder / "trials.db") as store, adapt_progress(budget_ms) as listener:
-            found = job.adapt(settings, source, latency=self.model, store=store, listener=listener, workers=_workers())
+            found = job.adapt(
+                settings, source, latency=self.model, store=store, listener=listener, workers=self.workers
+            )
             trials = store.trials(found.study)
         training = sum(s.trial.outcome.metrics.get("train_seconds", 0.0) for s in trials if s.trial.outcome)
-        busy = sum((s.ended_at - s.started_at).total_seconds() for s in trials if s.ended_at and s.started_at)
-        spent = sum(_images(s.trial.proposal.epochs or 0, setting, len(self.data.train)) for s in trials[1:])
-        architecture, network = read_network(found.weights)
-        if architecture != found.path[-1].architecture:  # nothing was trained: its weights are still the parent's
-            scores = score_filters(network, architecture, "l2")
-            network = inherit(network, architecture, found.path[-1].architecture, scores)
-            architecture = found.path[-1].architecture
-        if images is not None:
-            self.fine_tune(network, max(0, images - spent), seed)
-        figures = self.judged(architecture, network, max(spent, images or 0), time.perf_counter() - began)
+        busy = sum((s.ended_at - s.started_at).total_seconds() for s in trials[1:] if s.ended_at and s.started_at)
+        spent = sum((s.trial.proposal.epochs or 0) * setting.images for s in trials[1:])
+        chosen, (architecture, network) = found.path[-1].architecture, read_network(found.weights)
+        if architecture != chosen:  # nothing was trained: its weights are still the parent's
+            network = inherit(network, architecture, chosen, score_filters(network, architecture, "l2"))
+        final_images = setting.total_images - spent if final_images is None else final_images
+        proposals_seconds = _cpu_seconds() - began
+        self.fine_tune(network, final_images, seed)
         iterations = len(found.path) - 1
         return {
-            **figures,
+            **self.judged(chosen, network, spent + final_images, _cpu_seconds() - began),
+            "weights": self.kept(f"{proposals}-{budget_ms:.3g}ms-{seed}", chosen, network),
+            "final_images": final_images,
             "iterations": iterations,
+            "proposals": len(trials) - 1,
+            "proposals_cpu_seconds": proposals_seconds,
             "worker_seconds_per_iteration": busy / iterations,
             "share_training": training / busy,
         }
 
-    def uniform(self, budget_ms: float, seed: int, images: int) -> dict[str, float]:
-        """The largest multiplier, in hundredths, of all widths that meets the budget."""
-        began = time.perf_counter()
-        architecture, parent = read_network(self.seed_file())
-        widths = [(i, w.channels) for i, w in enumerate(wire(architecture).widths) if w.kind != "squeeze"]
-        child = next(
-            cut
-            for share in range(99, 0, -1)
-            if self.latency_ms(cut := with_widths(architecture, {i: _eights(c * share / 100) for i, c in widths}))
-            <= budget_ms
-        )
-        network = inherit(parent, architecture, child, score_filters(parent, architecture, "l2"))
-        self.fine_tune(network, images, seed)
-        return self.judged(child, network, images, time.perf_counter() - began)
+    def kept(self, name: str, architecture: Architecture, network: Network) -> str:
+        """The weights, in a file that `nas export` reads."""
+        about = {"architecture": architecture.to_json(), "data": self.setting.data}
+        save_weights(self.folder / f"{name}.safetensors", network, about)
+        return f"{name}.safetensors"
 
-    def torch_pruning(self, reduction: str, budget_ms: float, seed: int, images: int) -> dict[str, float]:
+    def uniform(self, budget_ms: float, seed: int) -> dict[str, Any]:
+        """The largest multiplier, in hundredths, of all widths that meets the budget."""
+        began = _cpu_seconds()
+        architecture, parent = read_network(self.seed_file())
+        candidates = (cut(architecture, lambda share=share / 100: share, self.step) for share in range(99, 0, -1))  # type: ignore[misc]
+        follow = self.follow()
+        child = next(network for network in candidates if follow.meets(network, budget_ms))
+        network = inherit(parent, architecture, child, score_filters(parent, architecture, "l2"))
+        self.fine_tune(network, self.setting.total_images, seed)
+        return self.judged(child, network, self.setting.total_images, _cpu_seconds() - began)
+
+    def torch_pruning(self, reduction: str, budget_ms: float, seed: int) -> dict[str, Any]:
         """Cut in small steps until the budget is met; each fifth of the way fine-tuned with a tenth of the images."""
         import torch_pruning as tp  # noqa: PLC0415
 
-        began = time.perf_counter()
+        began, images = _cpu_seconds(), self.setting.total_images
         architecture, network = read_network(self.seed_file())
         example = torch.zeros(1, 3, self.setting.resolution, self.setting.resolution)
         pruner = tp.pruner.BasePruner(
@@ -198,23 +215,28 @@ class Bench:
             pruning_ratio=0.95,
             max_pruning_ratio=0.9,
             iterative_steps=100,
-            round_to=8,
+            round_to=self.step,
             ignored_layers=[network.classifier],
         )
-        start_ms = self.latency_ms(architecture)
-        spent, due = 0, 1
-        while (now_ms := self.latency_ms(_read_back(network, architecture))) > budget_ms:
+        follow, start_ms, spent, due = self.follow(), self.latency(architecture), 0, 1
+        while not follow.meets(child := _read_back(network, architecture), budget_ms):
+            now_ms = follow(child)
             if (start_ms - now_ms) / (start_ms - budget_ms) >= due / TP_STEPS:
                 due += 1
                 spent += images // (2 * TP_STEPS)
                 self.fine_tune(network, images // (2 * TP_STEPS), seed)
                 network.eval()
             pruner.step()
-        child = _read_back(network, architecture)
         pruned = build(child)
         pruned.load_state_dict(network.state_dict())
         self.fine_tune(pruned, images - spent, seed)
-        return self.judged(child, pruned, images, time.perf_counter() - began)
+        return self.judged(child, pruned, images, _cpu_seconds() - began)
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it started and that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def _read_back(network: Network, architecture: Architecture) -> Architecture:
@@ -230,44 +252,30 @@ def _read_back(network: Network, architecture: Architecture) -> Architecture:
     return replace(architecture, blocks=tuple(blocks))
 
 
-def _eights(channels: float) -> int:
-    return max(8, int(channels) // 8 * 8)
-
-
-def _images(epochs: int, setting: Setting, everything: int) -> int:
-    return epochs * (everything if epochs == setting.final_epochs else min(setting.images, everything))
-
-
-def _workers() -> int:
-    return len(os.sched_getaffinity(0))
-
-
 def compare(bench: Bench, out: Path, methods: tuple[str, ...]) -> dict[str, Any]:
-    """All figures; those that are in `out` are not computed again. `ours` comes first: it sets the number of images."""
+    """All figures; those that are in `out` are not computed again."""
     found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
     architecture, network = read_network(bench.seed_file())
-    start_ms = bench.latency_ms(architecture)
-    found.setdefault("seed", bench.judged(architecture, network, 0, 0.0))
-    for share in bench.setting.shares:
-        for seed in bench.setting.seeds:
-            for method in methods:
-                key = f"{share:g}/{seed}/{method}"
-                if key in found:
-                    continue
-                images = None if method == "ours" else int(found[f"{share:g}/{seed}/ours"]["fine_tuning_images"])
-                found[key] = _run(bench, method, share * start_ms, seed, images)
+    start_ms = bench.latency(architecture)
+    if "seed" not in found:
+        found["seed"] = bench.judged(architecture, network, 0, 0.0)
+    for share, seed in ((share, seed) for share in bench.setting.shares for seed in bench.setting.seeds):
+        for method in methods:
+            if (key := f"{share:g}/{seed}/{method}") not in found:
+                final_images = found.get(f"{share:g}/{seed}/ours", {}).get("final_images")
+                found[key] = _run(bench, method, share * start_ms, seed, final_images)
                 out.write_text(json.dumps(found, indent=2))
     return found
 
 
-def _run(bench: Bench, method: str, budget_ms: float, seed: int, images: int | None) -> dict[str, float]:
-    ways: dict[str, Callable[[], dict[str, float]]] = {
+def _run(bench: Bench, method: str, budget_ms: float, seed: int, final_images: int | None) -> dict[str, Any]:
+    ways: dict[str, Callable[[], dict[str, Any]]] = {
         "ours": lambda: bench.ours("halving", budget_ms, seed, None),
-        "ours-full": lambda: bench.ours("full", budget_ms, seed, None),
-        "ours-zero": lambda: bench.ours("zero", budget_ms, seed, images),
-        "tp-magnitude": lambda: bench.torch_pruning("first", budget_ms, seed, images or 0),
-        "tp-group": lambda: bench.torch_pruning("mean", budget_ms, seed, images or 0),
-        "uniform": lambda: bench.uniform(budget_ms, seed, images or 0),
+        "ours-full": lambda: bench.ours("full", budget_ms, seed, final_images),
+        "ours-zero": lambda: bench.ours("zero", budget_ms, seed, None),
+        "tp-magnitude": lambda: bench.torch_pruning("first", budget_ms, seed),
+        "tp-group": lambda: bench.torch_pruning("mean", budget_ms, seed),
+        "uniform": lambda: bench.uniform(budget_ms, seed),
     }
     return {"budget_ms": budget_ms, **ways[method]()}
 
@@ -279,6 +287,9 @@ def main() -> None:
     parser.add_argument("--smallest", action="store_true")
     parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/netadapt.json"))
+    parser.add_argument("--shares", nargs="*", type=float, help="of the seed's latency, in this order  [all]")
+    parser.add_argument("--seeds", nargs="*", type=int)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not options.smallest and options.weights is None:
@@ -287,13 +298,19 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     folder = options.out.with_suffix("")
     folder.mkdir(exist_ok=True)
-    bench = Bench(SMALLEST if options.smallest else FULL, None if options.smallest else options.weights, folder)
+    setting = SMALLEST if options.smallest else FULL
+    setting = replace(
+        setting,
+        shares=tuple(options.shares or setting.shares),
+        seeds=tuple(setting.seeds if options.seeds is None else options.seeds),
+    )
+    bench = Bench(setting, None if options.smallest else options.weights, folder, options.workers)
     found = compare(bench, options.out, tuple(options.methods))
     if options.json:
         print(json.dumps(found, indent=2))
         return
     for key, figures in found.items():
-        cells = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        cells = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if isinstance(value, int | float))
         print(f"{key:24} {cells}")
 
 

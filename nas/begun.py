@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from nas.architecture import Architecture
 from nas.errors import StudyError
 from nas.latency.model import LatencyModel
+from nas.storage import open_folder
 from nas.store.store import Store, StudyRecord
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -45,6 +47,15 @@ def _require_same(record: StudyRecord, wanted: Mapping[str, Any]) -> None:
                 f"study {record.name!r} was begun with {key}={recorded.get(key)!r}, not {wanted.get(key)!r}; "
                 f"give the same options to go on with it, or another --study NAME"
             )
+
+
+def weights_folder(store: Store, name: str, storage: str | None) -> Path:
+    """Where the study's weights lie or will lie, also for workers whose working folder is another.
+
+    Raises:
+        NasError: a storage that cannot be used.
+    """
+    return open_folder(storage) / name if storage else store.weights_folder(name).absolute()
 
 
 class Milliseconds:

@@ -10,6 +10,7 @@ from nas.architecture import Architecture
 from nas.errors import NasError
 from nas.evaluators.full import FullEvaluator
 from nas.executors.kept import Say, evaluate_all
+from nas.executors.ray.cluster import RayCluster
 from nas.rank import kendall, kendall_interval
 from nas.space import SearchSpace
 from nas.trial import Evaluator
@@ -63,16 +64,18 @@ def check(  # noqa: PLR0913, PLR0917 - two judges, where they keep what they kno
     judged_in: Path,
     workers: int,
     say: Say,
+    cluster: RayCluster | None = None,
 ) -> Check:
     """Judge the networks, train them with `truth`, and compare the orders.
 
-    What is known is kept in `judged_in` and in the folder of `truth`: called again, only the rest is done.
+    What is known is kept in `judged_in` and beside it, in a folder that is named as that of `truth`: called again, only
+    the rest is done.
 
     Raises:
         NasError: a network could not be judged or trained, a file cannot be written.
     """
-    judged = evaluate_all(networks, evaluator, judged_in, workers, say)
-    trained = evaluate_all(networks, truth, truth.folder, workers, say)
+    judged = evaluate_all(networks, evaluator, judged_in, workers, say, cluster=cluster)
+    trained = evaluate_all(networks, truth, judged_in.with_name(truth.folder.name), workers, say, cluster=cluster)
     compared = tuple(
         Compared(network, one["accuracy"], other["test_accuracy"], one["seconds"], other["train_seconds"])
         for network, one, other in zip(networks, judged, trained, strict=True)

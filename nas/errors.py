@@ -45,5 +45,9 @@ class StudyError(NasError):
     """A study that cannot go on: held by another process, or its settings have changed."""
 
 
+class ClusterError(NasError):
+    """A Ray cluster that cannot be reached, or has no room for a single trial."""
+
+
 class AccuracyError(NasError):
     """An accuracy model that is absent, damaged or ignorant of a network; trained networks that make none."""

@@ -36,6 +36,18 @@ class AbsoluteReward:
         return accuracy + self.slope * abs(latency_ms / self.budget_ms - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class FlooredReward:
+    """Another reward, for which latencies below `floor_ms` are that latency: to be faster pays nothing."""
+
+    reward: Reward
+    floor_ms: float
+
+    def __call__(self, accuracy: float, latency_ms: float) -> float:
+        """The reward."""
+        return self.reward(accuracy, max(latency_ms, self.floor_ms))
+
+
 def _soft(budget_ms: float, exponent: float = -0.07) -> Reward:
     """Twice the latency must buy about 5 % more accuracy (MnasNet: a = b = -0.07)."""
     return ProductReward(budget_ms, within=exponent, beyond=exponent)
@@ -58,15 +70,19 @@ def make_reward(name: str, budget_ms: float, exponent: float | None = None) -> R
     """The reward `name` of `REWARDS` for a budget.
 
     `exponent` replaces the paper's w, b or beta, and may stand in the name; MobileNetV3-Small was found with soft and
-    -0.15, that is `soft:-0.15`.
+    -0.15, that is `soft:-0.15`. `soft@16` takes latencies below 16 ms for 16 ms.
 
     Raises:
-        NasError: an unknown name, no number behind its colon, or an exponent above 0, which would pay for latency.
+        NasError: an unknown name, no number behind its colon or its @, or an exponent above 0, which would pay for
+            latency.
         BudgetError: a budget that is not positive.
     """
+    name, at, text = name.partition("@")
+    if at:
+        return FlooredReward(make_reward(name, budget_ms, exponent), _number(text, f"{name}@", "soft@16"))
     name, colon, text = name.partition(":")
     if colon:
-        exponent = _exponent(name, text)
+        exponent = _number(text, f"{name}:", "soft:-0.15")
     if name not in REWARDS:
         raise NasError(f"unknown reward {name!r}; expected one of {', '.join(REWARDS)}")
     if not 0 < budget_ms < math.inf:
@@ -78,8 +94,8 @@ def make_reward(name: str, budget_ms: float, exponent: float | None = None) -> R
     return REWARDS[name](budget_ms, exponent)
 
 
-def _exponent(name: str, text: str) -> float:
+def _number(text: str, before: str, example: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise NasError(f"reward {name}:{text}: {text!r} is no exponent; expected a number, as in soft:-0.15") from None
+        raise NasError(f"reward {before}{text}: {text!r} is no number; expected one, as in {example}") from None

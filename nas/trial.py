@@ -107,7 +107,7 @@ class Recalling(Protocol):
     def recall(self, proposal: Proposal) -> bool:
         """Become what `ask` would have made of the strategy if it had returned this proposal.
 
-        False, and nothing is taken up: `ask` cannot have returned it.
+        False: `ask` cannot have returned it, and the strategy is of no more use.
         """
         ...
 
@@ -121,6 +121,19 @@ class Evaluator(Protocol):
         Raises:
             NasError: no trial can be judged until the user has mended something (a full disk, absent data): the
                 search ends, and this trial waits for the next.
+        """
+        ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """An evaluator all of whose trials need the same things; on a cluster these are put on each node once."""
+
+    def shared(self) -> Callable[[], object]:
+        """What is called in each worker before its first trial; picklable, and holds the things.
+
+        Raises:
+            NasError: they cannot be had.
         """
         ...
 

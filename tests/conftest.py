@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from tests import postgres
+from tests import postgres, ray_cluster
 
 # Two processes with several threads each, on cores that they share, wait for one another: many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,3 +31,18 @@ def store_url(request, tmp_path):
     if request.param == "sqlite":
         return str(tmp_path / "runs" / "trials.db")
     return postgres.database(request.getfixturevalue("postgresql"), f"test{next(_numbers)}", template="ready")
+
+
+@pytest.fixture(scope="session")
+def ray_nodes():
+    """A Ray cluster of a head and two nodes of one CPU each, this process connected; skips where none can run."""
+    if reason := ray_cluster.unavailable():
+        pytest.skip(reason)
+    with ray_cluster.cluster(nodes=2) as found, pytest.MonkeyPatch.context() as patch:
+        for name, value in found.environment.items():
+            if name.startswith("RAY_"):
+                patch.setenv(name, value)
+        from nas.executors.ray.cluster import RayCluster, connected  # noqa: PLC0415
+
+        with connected(RayCluster(found.address)):
+            yield found

@@ -19,6 +19,7 @@ from torchvision.datasets import CIFAR10
 from nas.errors import DataError
 from nas.training import cifar10
 from nas.training.data import Data, describe_data, load_data, stratified_order
+from nas.training.shared import share_data
 
 
 def folder_of_images(root: Path, counts: dict[str, int], size: tuple[int, int] = (20, 30)) -> Path:
@@ -43,6 +44,20 @@ def test_every_beginning_of_a_stratified_order_holds_the_classes_in_their_shares
         for label in np.unique(labels):
             share = (labels == label).mean() * count
             assert abs((labels[order[:count]] == label).sum() - share) <= (len(np.unique(labels)) + 1) / 2
+
+
+@pytest.mark.parametrize("largest", [0, 1 << 30])
+def test_data_that_was_handed_to_another_process_is_what_it_would_read(tmp_path, monkeypatch, largest):
+    monkeypatch.setattr("nas.training.shared._LARGEST", largest)
+    monkeypatch.setattr("nas.training.data._GIVEN", {})
+    spec = f"imagefolder:{folder_of_images(tmp_path, {'a': 8, 'bb': 12})}"
+    whole = load_data(spec, resolution=16)
+    pickle.loads(pickle.dumps(share_data(spec, 16, train_images=5, test=True)))()
+    handed = load_data(spec, resolution=16)
+    assert handed is not whole
+    assert everything(handed) == everything(whole.limited(train_images=5))
+    assert handed.limited(5).train.labels.tolist() == whole.limited(5).train.labels.tolist()
+    assert handed.info == whole.info
 
 
 def test_digits_are_split_into_parts_that_share_no_image():

@@ -33,6 +33,7 @@ EXAMPLES = {
 }
 COMMANDS = {
     "pareto --json": "pareto --json --store STORE",
+    "report --json": "report --html FOLDER/report.html --png FOLDER/front.png --json --store STORE",
     "status --json": "status --json --store STORE",
     "trials list --json": "trials list --json --store STORE",
     "trials show TRIAL --json": "trials show trial:1 --json --store STORE",
@@ -107,8 +108,8 @@ def store(tmp_path_factory) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_json_of_a_command_has_the_documented_form(command, store):
-    arguments = COMMANDS[command].replace("STORE", store)
+def test_the_json_of_a_command_has_the_documented_form(command, store, tmp_path):
+    arguments = COMMANDS[command].replace("STORE", store).replace("FOLDER", str(tmp_path))
     assert_same_form(output(arguments), EXAMPLES[command])
 
 

@@ -23,6 +23,7 @@ LAYERS = {
     "architecture": 1,
     "pareto": 1,
     "rank": 1,
+    "storage": 1,
     "reward": 1,
     "yaml_file": 1,
     "layers": 2,
@@ -71,9 +72,11 @@ HOMES = {
         "accuracy.score",
         "pipeline.interval",
     ),
-    "matplotlib": ("report", "latency.validation", "latency.steps_plot"),
+    "matplotlib": ("report.front", "latency.validation", "latency.steps_plot"),
     "moocore": ("pareto",),
     "pyarrow": ("exchange.table",),
+    "ray": ("executors.ray",),
+    "upath": ("storage",),
 }
 
 

@@ -12,6 +12,8 @@ from nas.errors import BudgetError
 from nas.network.inherit import require_narrower
 from nas.network.widths import wire, with_widths
 from nas.space import load_reference
+from nas.strategies.combine import Option, combinations
+from nas.strategies.cuts import Cutter
 from nas.strategies.netadapt import NetAdapt, NetAdaptSettings, every, halving
 from nas.trial import Outcome, Trial
 from tests.strategy_worlds import latency_ms
@@ -113,16 +115,66 @@ def test_the_mobilenet_rule_leaves_stem_and_head_alone():
     assert strategy.path[-1].architecture.blocks[-3:] == head
 
 
-def test_halving_trains_a_fraction_and_continues_from_what_it_trained():
+def by_estimate(proposal) -> Outcome:
+    """Without epochs what a cut seems to cost, else what it does."""
+    if proposal.epochs or proposal.parent is None:
+        return by_capacity(proposal)
+    return Outcome({"loss_change": capacity(SEED) - capacity(proposal.architecture)})
+
+
+def test_halving_estimates_single_cuts_and_trains_what_they_make_together():
     strategy = NetAdapt(SEED, replace(SETTINGS, rounds=halving(4)), latency_ms)
-    asked = drive(strategy, Random(0))
+    asked = drive(strategy, Random(0), by_estimate)
+    assert strategy.path[-1].latency_ms <= SETTINGS.budget_ms
     first = [p for p in asked[1:] if p.parent == 0]
-    zero, trained = [p for p in first if p.epochs == 0], [p for p in first if p.epochs == 2]
-    assert len(trained) == math.ceil(0.25 * len(zero))
-    continued = [p for p in asked if p.parent is not None and p.epochs == 2 and p.parent > len(zero)]
-    assert all(p.architecture == asked[p.parent].architecture for p in continued[: math.ceil(0.125 * len(zero))])
-    everything = sum(4 for p in asked if p.epochs == 0)
-    assert sum(p.epochs for p in asked) < everything / 3
+    single, trained = [p for p in first if p.epochs == 0], [p for p in first if p.epochs == 2]
+    assert all(len(changed(SEED, p.architecture)) == 1 for p in single)
+    assert len(trained) == 3
+    assert len({p.architecture for p in trained}) == 3
+    assert all(latency_ms(p.architecture) <= 0.9 * SEED_MS for p in trained)
+    assert strategy.path[1].others == len(changed(SEED, strategy.path[1].architecture)) - 1 > 0
+    goes_on = asked[len(first) + 1]
+    assert (goes_on.epochs, goes_on.architecture) == (2, asked[goes_on.parent].architecture)
+    assert sum(p.epochs for p in asked) < sum(4 for p in asked if p.epochs == 0) / 3
+
+
+def changed(before, after) -> list[int]:
+    pairs = zip(wire(before).widths, wire(after).widths, strict=True)
+    return [i for i, (a, b) in enumerate(pairs) if a.channels != b.channels and a.kind != "squeeze"]
+
+
+def test_cuts_that_cost_least_for_their_time_are_made_together():
+    cutter = Cutter(SEED, latency_ms, ("expansion", "bottleneck", "filters"), 8)
+    cuts = [cut for share in (0.01, 0.03) for cut in cutter.within({}, (1 - share) * SEED_MS)]
+    options = [Option(index, cut, SEED_MS - cut.latency_ms, float(index)) for cut in cuts for index in cut.widths]
+    first, *others = combinations(cutter, {}, options, 0.93 * SEED_MS, 3)
+    cheap = sorted({option.index for option in options})
+    assert first.latency_ms <= 0.93 * SEED_MS
+    assert set(first.widths) <= set(cheap[: len(first.widths) + 1])
+    costliest = max(first.widths)
+    assert costliest not in others[0].widths
+    nothing_left = combinations(cutter, {}, options[:1], 0.5 * SEED_MS, 3)
+    assert [cut.architecture for cut in nothing_left] == [options[0].cut.architecture]
+
+
+@pytest.mark.parametrize("error", [0.8, 1.0, 1.25])
+def test_what_meets_the_budget_is_what_was_measured(error):
+    """A device on which predictions of cut networks, but not that of the seed, are wrong by a factor."""
+    measured = []
+
+    def measured_ms(network):
+        measured.append(network)
+        return latency_ms(network) * (1 if network == SEED else error)
+
+    strategy = NetAdapt(SEED, replace(SETTINGS, rounds=halving(1), delta=0.08), latency_ms, "here", measured_ms)
+    drive(strategy, judge=by_estimate)
+    assert strategy.finished
+    assert strategy.failure is None
+    last = strategy.path[-1]
+    assert last.architecture == measured[-1]
+    assert last.latency_ms == pytest.approx(measured_ms(last.architecture))
+    assert 0.97 * SETTINGS.budget_ms <= last.latency_ms <= 1.01 * SETTINGS.budget_ms
+    assert len(measured) <= 7  # the seed, the last one and few between them
 
 
 def test_without_any_training_all_weights_come_from_the_seed():
@@ -146,7 +198,7 @@ def test_the_last_network_is_trained_at_the_end(from_scratch):
 
 def test_the_order_in_which_workers_finish_changes_nothing():
     orders = [
-        drive(NetAdapt(SEED, replace(SETTINGS, rounds=halving(2)), latency_ms), rng)
+        drive(NetAdapt(SEED, replace(SETTINGS, rounds=halving(2)), latency_ms), rng, by_estimate)
         for rng in (None, Random(1), Random(2))
     ]
     assert orders[0] == orders[1] == orders[2]
@@ -197,6 +249,6 @@ def test_weights_that_may_still_be_inherited_are_needed_and_no_others():
         trial = Trial(len(asked), proposal, asked_after=0)
         asked.append(proposal)
         assert proposal.parent is None or proposal.parent in strategy.needed
-        outcome = Outcome({"accuracy": capacity(proposal.architecture)})
+        outcome = by_estimate(proposal)
         strategy.tell(replace(trial, state=outcome.state, outcome=outcome))
     assert strategy.needed == {step.holder for step in strategy.path}

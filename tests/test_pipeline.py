@@ -10,6 +10,7 @@ from PIL import Image
 
 from nas.architecture import Architecture
 from nas.cli.main import nas
+from nas.cli.run import _STEPS
 from nas.errors import NasError
 from nas.executors.inline import InlineExecutor
 from nas.pipeline.run import STEPS, run
@@ -26,7 +27,7 @@ class Cut(BaseException):
 def inline():
     """Trials in this process: no worker has to start. Real workers and real kills: tests/test_pipeline_killed.py."""
     patch = pytest.MonkeyPatch()
-    for module in ("nas.search.run", "nas.adapt"):
+    for module in ("nas.search.run", "nas.adapt.run"):
         patch.setattr(f"{module}.LocalExecutor", lambda workers: InlineExecutor())
     yield
     patch.undo()
@@ -96,6 +97,7 @@ def test_the_report_says_what_was_found(whole):
     assert found.id == record["networks"][0]["id"]
     trials = (folder / "report.trials.csv").read_text().splitlines()
     assert len(trials) > 2 * 4 + len(record["path"])
+    assert "<html" in (folder / "report.html").read_text()
     text = (folder / "report.md").read_text()
     assert all(
         title in text for title in ("## Networks", "## Block by block", "## Ablations", "## Agreement with known")
@@ -104,6 +106,10 @@ def test_the_report_says_what_was_found(whole):
 
 def test_the_json_of_a_study_has_the_documented_form(whole):
     assert_same_form(whole[1].record, EXAMPLES["run STUDY --json"])
+
+
+def test_the_command_names_the_steps_that_there_are():
+    assert _STEPS == STEPS
 
 
 def test_other_settings_than_those_of_a_finished_step_are_refused(whole, tmp_path):

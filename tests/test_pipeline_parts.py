@@ -55,7 +55,8 @@ def test_the_shipped_studies_are_right_and_search_as_the_paper_did(name):
         ("little.yaml", "absent.yaml", r"space: .*absent.yaml: No such file"),
         ("known.yaml", "mobilenet_v9", "reference: unknown network 'mobilenet_v9'; expected one of"),
         ("1.9ms", "1.9", "search.budget: found 1.9; expected a latency with its unit, such as 80ms"),
-        ("soft:-0.07", "soft:high", "search.reward: reward soft:high: 'high' is no exponent"),
+        ("soft:-0.07", "soft:high", "search.reward: reward soft:high: 'high' is no number"),
+        ("soft:-0.07", "soft@1", "search.reward: found 'soft@1'; expected no @"),
         ("soft:-0.07", "soft:0.07", "search.reward: the reward's exponent is 0.07; expected 0 or a negative"),
         ("surrogate", "magic", "search.strategy: found 'magic'; expected one of"),
         ("budget: reference", "budget: theirs", "adapt.budget: found 'theirs'"),
@@ -158,6 +159,11 @@ def test_a_network_agrees_with_itself_and_random_ones_as_often_as_chance_says():
     assert by_kind["act"].low < by_kind["act"].chance < by_kind["act"].high < 1
     assert by_kind["kernel"].choices == 15
     assert {"head.type", "stem channels", "depth", "channels", "expand", "se"} < by_kind.keys()
+    twice = {one.kind: one for one in agreement(reference, [reference, reference], drawn)}
+    assert (twice["act"].low, twice["act"].high) == (
+        by_kind["act"].low,
+        by_kind["act"].high,
+    )  # one network, found twice
     (half,) = [one for one in agreement(reference, [reference, drawn[0]], drawn) if one.kind == "act"]
     assert half.found < 1
 

@@ -71,3 +71,17 @@ def test_an_exponent_that_pays_for_latency_is_refused(exponent):
 def test_an_unknown_reward_is_answered_with_the_known_ones():
     with pytest.raises(NasError, match="'linear'; expected one of soft, hard, absolute"):
         make_reward("linear", 80)
+
+
+def test_a_floor_pays_nothing_for_latencies_below_it():
+    floored, plain = make_reward("soft:-0.15@16", 22), make_reward("soft", 22, -0.15)
+    assert floored(0.6, 4) == floored(0.6, 16) == plain(0.6, 16)
+    assert floored(0.6, 20) == plain(0.6, 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("soft:x", "soft:x: 'x' is no number"), ("hard@", "hard@: '' is no number")]
+)
+def test_a_name_with_no_number_in_it_is_refused(name, message):
+    with pytest.raises(NasError, match=message):
+        make_reward(name, 22)

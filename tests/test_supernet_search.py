@@ -1,8 +1,10 @@
 """`nas search --evaluator supernet` on digits: one training, many candidates, the best few trained alone."""
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +13,9 @@ from nas.architecture import Architecture, ConvBlock, PoolBlock
 from nas.cli.main import nas
 from nas.cli.supernet_progress import SupernetProgress
 from nas.errors import DataError, NasError, SpaceError, StudyError
-from nas.evaluators.supernet import SupernetEvaluator
+from nas.evaluators.supernet import SupernetEvaluator, _loaded
+from nas.training.checkpoint import save_weights
+from nas.training.supernet import Family
 from nas.training.supernet_job import supernet_job
 from nas.trial import Proposal, Trial, TrialState
 from tests.test_check import SPACE
@@ -115,3 +119,27 @@ def test_progress_is_a_line_when_there_is_something_new(capsys):
         "supernet: step 1 of 9",
         "supernet: step 3 of 9, accuracy of largest 50.0%",
     ]
+
+
+def test_a_worker_judges_with_a_supernet_that_travelled_as_with_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("nas.training.data._GIVEN", {})
+    monkeypatch.setattr("nas.training.supernet_job._GIVEN", {})
+    space = tmp_path / "little.yaml"
+    space.write_text(SPACE)
+    job = supernet_job(str(space), "digits", resolution=16, epochs=1, train_images=64)
+    save_weights(job.path, Family(job._space(), seed=7).supernet, {})
+    judge = SupernetEvaluator(job, val_images=64, calibration_images=64)
+    network = job._space().decode(job._space().sample(Random(0)))
+    trial = Trial(0, Proposal(network), 0, TrialState.RUNNING)
+
+    with_file = judge.evaluate(trial, lambda epoch, metrics: False).metrics
+    sent = pickle.dumps(judge.shared())
+    job.path.unlink()
+    space.unlink()
+    _loaded.cache_clear()
+    pickle.loads(sent)()
+    with_what_came = judge.evaluate(trial, lambda epoch, metrics: False).metrics
+    _loaded.cache_clear()
+    assert with_what_came["loss"] == with_file["loss"]
+    assert with_what_came["accuracy"] == with_file["accuracy"]

@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli.options import DURATION, cores, json_option, store_option, stored_trial
+from nas.cli.ray_options import ray_options
 
 if TYPE_CHECKING:  # importing them means importing torch
-    from nas.adapt import AdaptResult, AdaptSettings
+    from nas.adapt.run import AdaptResult
+    from nas.adapt.settings import AdaptSettings
+    from nas.executors.ray.cluster import RayCluster
     from nas.latency.model import LatencyModel
     from nas.sources import Source
     from nas.store.store import Store
 
+_MOST_AT_ONCE = 64  # actors of a cluster; what has no room there waits
 _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors file of `nas train`."
 
 
@@ -21,7 +25,7 @@ _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors
 @click.option("--budget", required=True, type=DURATION, help="Largest latency, with its unit: 40ms.")
 @click.option("--data", default="cifar10", show_default=True, help="cifar10, digits or imagefolder:DIR.")
 @click.option("--rule", type=click.Choice(["netadapt", "mobilenet_v3"]), default="netadapt", show_default=True)
-@click.option("--importance", type=click.Choice(["l2", "bn_scale", "taylor"]), default="l2", show_default=True)
+@click.option("--importance", type=click.Choice(["l2", "bn_scale", "taylor"]), default="taylor", show_default=True)
 @click.option("--proposals", type=click.Choice(["halving", "full", "zero"]), default="halving", show_default=True)
 @click.option("--delta", type=click.FloatRange(0, 1, True, True), help="First step, as a share of the seed's latency.")
 @click.option("--steps", type=click.IntRange(1), help="Cut widths to multiples of this.  [default: the target's]")
@@ -39,6 +43,7 @@ _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
 @click.option("--study", help="Name of the study.  [default: made from the options]")
+@ray_options
 @store_option
 @json_option
 def adapt(  # noqa: PLR0913, PLR0917 - the command's options
@@ -50,6 +55,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
     resolution: int | None,
     workers: int | None,
     threads: int,
+    cluster: "RayCluster | None",
     study: str | None,
     store_url: str,
     as_json: bool,
@@ -59,7 +65,8 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
 
     Every proposal is a recorded trial with its parent: the same command goes on where it stopped.
     """
-    from nas import adapt as job  # noqa: PLC0415 - torch is not needed for --help
+    from nas.adapt import run as job  # noqa: PLC0415 - torch is not needed for --help
+    from nas.adapt.settings import AdaptSettings  # noqa: PLC0415
     from nas.cli import tables  # noqa: PLC0415
     from nas.cli.adapt_progress import adapt_progress  # noqa: PLC0415
     from nas.latency.on_miss import load_model  # noqa: PLC0415
@@ -70,7 +77,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
     latency = load_model(target, "interpolate")  # a proposal is one of thousands of cuts: too many to measure each
     with Store.open(store_url) as store, adapt_progress(budget) as listener:
         seed = _source(source, store)
-        settings = job.AdaptSettings(
+        settings = AdaptSettings(
             budget_ms=budget,
             source=source,
             architecture=seed.architecture.id,
@@ -88,8 +95,9 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
                 latency=latency,
                 store=store,
                 listener=listener,
-                workers=workers or cores(),
+                workers=workers or (cores() if cluster is None else _MOST_AT_ONCE),
                 threads=threads,
+                cluster=cluster,
                 name=study,
             )
         except KeyboardInterrupt:
@@ -103,7 +111,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
 
 
 def _source(text: str, store: "Store") -> "Source":
-    from nas.adapt import trial_source  # noqa: PLC0415
+    from nas.adapt.trained import trial_source  # noqa: PLC0415
     from nas.sources import load_source  # noqa: PLC0415
 
     return trial_source(stored_trial(text, store), store) if text.startswith("trial:") else load_source(text)

@@ -38,7 +38,9 @@ class _Lines:
         outcome = entry.trial.outcome
         metrics = outcome.metrics if outcome else {}
         what = outcome.error if outcome and outcome.error else f"accuracy {metrics.get('accuracy', 0):.2%}"
-        if "accuracy_change" in metrics:
+        if "loss_change" in metrics:
+            what = f"estimated loss {metrics['loss_change']:+.3f} for {metrics['latency_change_ms']:+.3f} ms"
+        elif "accuracy_change" in metrics:
             what += f" ({metrics['accuracy_change']:+.2%} for {metrics['latency_change_ms']:+.3f} ms)"
         number = entry.trial.proposal.parent
         parent = "" if number is None else f" from trial:{self._ids[number]}"

@@ -58,7 +58,7 @@ def export(  # noqa: PLR0913, PLR0917 - the command's options
 
 
 def _trained(arch: str, data: str | None, resolution: int | None, untrained: bool, store_url: str) -> "Trained":
-    from nas.adapt import trained_by, trial_source  # noqa: PLC0415
+    from nas.adapt.trained import trained_by, trial_source  # noqa: PLC0415
     from nas.export.files import Trained  # noqa: PLC0415
     from nas.network.build import build  # noqa: PLC0415
     from nas.sources import Source, load_source  # noqa: PLC0415

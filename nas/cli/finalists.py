@@ -7,7 +7,9 @@ import click
 
 from nas.cli.records import trial_record
 from nas.errors import NasError
+from nas.executors.ray.cluster import RayCluster
 from nas.search import TOP, SearchResult, SearchSettings
+from nas.storage import is_local
 
 
 def finalist_count(given: int | None, epochs: int | None, evaluator: str, trials: int) -> int:
@@ -27,7 +29,13 @@ def finalist_count(given: int | None, epochs: int | None, evaluator: str, trials
 
 
 def train_finalists(  # noqa: PLR0913, PLR0917 - which networks, how and where
-    found: SearchResult, settings: SearchSettings, folder: Path, count: int, epochs: int, workers: int
+    found: SearchResult,
+    settings: SearchSettings,
+    folder: Path,
+    count: int,
+    epochs: int,
+    workers: int,
+    cluster: RayCluster | None = None,
 ) -> list[dict[str, Any]]:
     """Records of the `count` best trials, the most accurate training first; weights go into `folder`.
 
@@ -45,16 +53,17 @@ def train_finalists(  # noqa: PLR0913, PLR0917 - which networks, how and where
     assert settings.proxy is not None
     folder /= f"{epochs}-epochs"
     recipe = full_recipe(epochs, settings.proxy.resolution, settings.seed)
-    evaluator = FullEvaluator(settings.data, recipe, folder, settings.proxy.train_images)
+    evaluator = FullEvaluator(settings.data, recipe, folder.absolute(), settings.proxy.train_images)
     best = found.top[:count]
     networks = [stored.trial.proposal.architecture for stored in best]
-    trained = evaluate_all(networks, evaluator, folder, workers, lambda line: click.echo(line, err=True))
+    kept = folder if is_local(folder) else Path("runs", found.study, "finalists", folder.name)
+    trained = evaluate_all(networks, evaluator, kept, workers, lambda line: click.echo(line, err=True), cluster=cluster)
     records = [
         {
             **trial_record(stored),
             "trained_accuracy": metrics["accuracy"],
             "epochs": epochs,
-            "weights": str(Path(folder, f"{stored.trial.proposal.architecture.id}.safetensors")),
+            "weights": str(folder / f"{stored.trial.proposal.architecture.id}.safetensors"),
         }
         for stored, metrics in zip(best, trained, strict=True)
     ]

@@ -15,6 +15,7 @@ _COMMANDS = {
     "adapt": ("nas.cli.adapt", "adapt", "Trim a network's widths to a latency budget (NetAdapt)."),
     "run": ("nas.cli.run", "run", "Run a study file: search, NetAdapt, comparison, ablations, report."),
     "pareto": ("nas.cli.pareto", "pareto", "Show the Pareto front of the recorded trials."),
+    "report": ("nas.cli.report", "report", "Write what studies found as a page or a picture."),
     "status": ("nas.cli.status", "status", "Show how far a study is, who works on it, and when it will end."),
     "trials": ("nas.cli.trials", "trials", "List, show or export the recorded trials."),
     "train": ("nas.cli.train", "train", "Train one network longer and measure it on the test set."),

@@ -9,6 +9,7 @@ from nas.architecture import Architecture
 from nas.cli.options import BYTES, COUNT, DURATION, json_option, store_option
 from nas.cli.records import COLUMNS, front_table, trial_record
 from nas.errors import NasError, StudyError
+from nas.report.kinds import kind, largest_budget
 from nas.store.records import FRONT_OBJECTIVES, OBJECTIVES, Objective, Predictor, StudyRecord
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
     compared = parse_objectives(objectives)
     with Store.open_existing(store_url) as store:
         device = canonical_target(target) if target else None
-        records = _comparable(store, studies, device)
+        records = comparable(store, studies, device)
         model = _other_model(records, device) if device else None
-        limit = max_latency or (_largest_budget(records) if model is None else None)
+        limit = max_latency or (largest_budget(records) if model is None else None)
         names = [record.name for record in records]
         predictor = rescored(store, names, model) if model else None
         front = store.front(
@@ -67,7 +68,7 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
             predictor=predictor,
         )
         if plot is not None:
-            from nas.report import plot_front  # noqa: PLC0415 - matplotlib is slow to import
+            from nas.report.front import plot_front  # noqa: PLC0415 - matplotlib is slow to import
 
             staircase = set(compared) == set(FRONT_OBJECTIVES)
             plot_front(store.points(names, predictor), front, plot, budget_ms=limit, staircase=staircase)
@@ -119,7 +120,7 @@ def rescored(store: "Store", names: list[str], model: "LatencyModel") -> Predict
     return predictor
 
 
-def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> list[StudyRecord]:
+def comparable(store: "Store", names: tuple[str, ...], target: str | None) -> list[StudyRecord]:
     """The studies of those names, if their accuracies, and without a target their latencies, mean the same.
 
     Without names the latest study and those like it; says on stderr how many others there are.
@@ -134,33 +135,21 @@ def _comparable(store: "Store", names: tuple[str, ...], target: str | None) -> l
     chosen = [record for record in records if not names or record.name in names]
     if target is not None and not names:
         chosen = [record for record in chosen if record.settings.get("target") == target] or chosen
-    kind = {r.name: (_judge(r), target or r.settings.get("target"), str(_judgement(r))) for r in chosen}
     if not names and chosen:
-        alike = [record for record in chosen if kind[record.name] == kind[chosen[-1].name]]
+        latest = kind(chosen[-1], target)
+        alike = [record for record in chosen if kind(record, target) == latest]
         if other := len(chosen) - len(alike):
-            judge, device, _ = kind[chosen[-1].name]
-            click.echo(f"studies like the latest, {judge} on {device}; {other} of other kinds left out", err=True)
+            what = f"{latest.judge} on {latest.device}"
+            click.echo(f"studies like the latest, {what}; {other} of other kinds left out", err=True)
         return alike
-    kinds = {kind[record.name]: record.name for record in chosen}
+    kinds = {kind(record, target): record.name for record in chosen}
     if len(kinds) > 1:
-        what = "; ".join(f"{name}: {judge} on {device}" for (judge, device, _), name in kinds.items())
+        what = "; ".join(f"{name}: {of.judge} on {of.device}" for of, name in kinds.items())
         raise NasError(
             f"the studies cannot be compared ({what}; what differs is data, device, evaluator or its settings); "
             f"name those of one kind: nas pareto STUDY ..."
         )
     return chosen
-
-
-def _judge(record: StudyRecord) -> str:
-    """Data and evaluator of the study; those from before there were several say no evaluator, and mean the proxy."""
-    data = record.settings.get("data")
-    return f"{data} by {record.settings.get('evaluator', 'proxy')}" if data else "predicted"
-
-
-def _judgement(record: StudyRecord) -> tuple[object, ...]:
-    """What an accuracy of the study depends on besides data and evaluator; a supernet's is that of one space."""
-    space = record.settings.get("space") if record.settings.get("evaluator") == "supernet" else None
-    return record.settings.get("proxy"), record.settings.get("accuracy_version"), space
 
 
 def _other_model(records: list[StudyRecord], target: str) -> "LatencyModel | None":
@@ -178,9 +167,3 @@ def _other_model(records: list[StudyRecord], target: str) -> "LatencyModel | Non
     model = load_target(target)
     same = {record.settings.get("latency_version") for record in records} <= {model.version}
     return None if same and not foreign else model
-
-
-def _largest_budget(records: list[StudyRecord]) -> float | None:
-    """What the searches were allowed; trials beyond it, which a search may have explored, are not feasible."""
-    budgets = [record.settings["budget_ms"] for record in records if "budget_ms" in record.settings]
-    return max(budgets) if budgets and len(budgets) == len(records) else None

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli.options import DURATION, SHARE, cores, json_option, store_option
+from nas.cli.ray_options import ray_options
 from nas.cli.records import trial_record
 from nas.errors import LatencyError, NasError
 
 if TYPE_CHECKING:  # importing it means importing sqlalchemy
+    from nas.executors.ray.cluster import RayCluster
     from nas.latency.model import LatencyModel
     from nas.search import SearchResult
 
@@ -44,6 +46,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option("--study", help="Name of the study.  [default: made from the options]")
 @click.option("--no-reuse", is_flag=True, help="Train networks, too, that another study has trained in the same way.")
 @click.option("--fork", is_flag=True, help="Begin a new study from the trials of one whose basis changed.")
+@ray_options
 @store_option
 @json_option
 def search(  # noqa: PLR0913, PLR0917 - the command's options
@@ -71,6 +74,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     study: str | None,
     no_reuse: bool,
     fork: bool,
+    cluster: "RayCluster | None",
+    storage: str | None,
     store_url: str,
     as_json: bool,
 ) -> None:
@@ -117,8 +122,11 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         confidence=confidence,
         proxy=training,
         accuracy_version=accuracy_version,
+        storage=storage,
     )
-    workers = workers or min(cores(), max(1, trials // 4))
+    if cluster is not None and data is None:
+        raise NasError("--ray is about trainings; a prediction takes a millisecond here; expected --data, too")
+    workers = workers or min(cores() if cluster is None else trials, max(1, trials // 4))  # Ray knows its own room
     finalists = finalist_count(finalists, final_epochs, evaluator, trials)
     trained: list[dict[str, Any]] = []
     with Store.open(store_url) as store, search_progress(trials, budget, each=data is not None) as listener:
@@ -130,6 +138,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
                 listener=listener,
                 workers=workers,
                 threads=threads,
+                cluster=cluster,
                 name=study,
                 reuse=not no_reuse,
                 fork=fork,
@@ -137,7 +146,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
             )
             if finalists:
                 folder = store.weights_folder(found.study) / "finalists"
-                trained = train_finalists(found, settings, folder, finalists, final_epochs or 10, workers)
+                trained = train_finalists(found, settings, folder, finalists, final_epochs or 10, workers, cluster)
             say_if_nothing_forked(fork, store.study(found.study))
         except KeyboardInterrupt:
             click.echo("nas: stopped; the same command goes on where it stopped", err=True)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli.options import cores, json_option
+from nas.cli.ray_options import ray_options
 
 if TYPE_CHECKING:  # importing them means importing torch
     from nas.check import Check
+    from nas.executors.ray.cluster import RayCluster
     from nas.search import ProxyTraining
     from nas.trial import Evaluator
 
@@ -28,6 +30,7 @@ FOLDER = Path("runs/check")
 @click.option("--proxy-images", type=click.IntRange(1), help="Images of the evaluator.  [default: what suits the data]")
 @click.option("--seed", default=0, show_default=True, help="Other seeds draw other networks.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
+@ray_options
 @json_option
 def check(  # noqa: PLR0913, PLR0917 - the command's options
     evaluator: str,
@@ -41,6 +44,8 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     proxy_images: int | None,
     seed: int,
     workers: int | None,
+    cluster: "RayCluster | None",
+    storage: str | None,
     as_json: bool,
 ) -> None:
     """Train random networks properly and compare their order with the one that a cheap evaluator gives.
@@ -55,6 +60,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.evaluators.full import FullEvaluator  # noqa: PLC0415
     from nas.search import proxy_training  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
+    from nas.storage import open_folder  # noqa: PLC0415
     from nas.training.data import describe_data, load_data  # noqa: PLC0415
     from nas.training.full import full_recipe  # noqa: PLC0415
     from nas.training.supernet_job import data_content  # noqa: PLC0415
@@ -64,18 +70,19 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     drawn = random_networks(found_space, networks, seed)
     pixels = resolution or info.resolution
     load_data(data, resolution=pixels)  # a download or a broken folder shows before work
-    workers = workers or cores()
+    workers = workers or (cores() if cluster is None else networks)
     content = data_content(data)  # other images in the same folder are other results
     truth_key = _digest(content, pixels, epochs, images)
-    truth = FullEvaluator(data, full_recipe(epochs, pixels), FOLDER / f"trained-{truth_key}", images)
+    trained_in = open_folder(storage or str(FOLDER)) / f"trained-{truth_key}"
+    truth = FullEvaluator(data, full_recipe(epochs, pixels), trained_in, images)
     try:
         training = proxy_training(data, pixels, proxy_epochs, proxy_images, evaluator)
         if evaluator == "supernet":
-            judge, content = _supernet(space, data, training, workers)
+            judge, content = _supernet(space, data, training, workers if cluster is None else cores())
         else:
             judge = _proxy(data, training)
         judged_in = FOLDER / f"{evaluator}-{_digest(judge, content)}"
-        found = compare(drawn, judge, truth, judged_in, workers, _say)
+        found = compare(drawn, judge, truth, judged_in, workers, _say, cluster)
     except KeyboardInterrupt:
         click.echo("nas: stopped; the same command goes on where it stopped", err=True)
         raise SystemExit(130) from None

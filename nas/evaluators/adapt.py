@@ -14,14 +14,17 @@ from nas.architecture import Architecture
 from nas.errors import NasError
 from nas.evaluators.proxy import trial_weights
 from nas.network.build import Network, build
-from nas.network.importance import Scores, score_filters
+from nas.network.importance import score_filters
 from nas.network.inherit import inherit
+from nas.network.taylor import Scores, loss_change
+from nas.network.widths import wire
 from nas.training.batches import train_batches
 from nas.training.checkpoint import read_network, save_weights
 from nas.training.data import Data, load_data
 from nas.training.distill import distillation
 from nas.training.full import checkpoint_path, require_classes
 from nas.training.loop import Recipe, measure, train
+from nas.training.shared import SharedData, share_data
 from nas.trial import Metrics, Outcome, Report, Trial
 
 _TAYLOR_BATCHES = 8  # of 32 training images each
@@ -35,7 +38,8 @@ class AdaptEvaluator:
     The first trial is the seed, with the weights of the file `seed` or, if None, fresh ones. A trial with a parent
     begins with its weights, in `folder`; one without any is trained from scratch. Proposals are trained by `short`,
     each epoch on `images` of the training set drawn by the trial's seed; the seed, and what asks for as many epochs as
-    `long`, on all images by `long`. Without epochs a proposal is measured as it is, and no weights are written.
+    `long`, on all images by `long`. Without epochs no weights are written: a proposal is measured as it is or, with
+    `estimates`, has only a `loss_change`, which is computed from its parent alone (`nas.network.taylor`).
     Unless it is to be `tested`, nothing sees the test images.
     """
 
@@ -47,6 +51,7 @@ class AdaptEvaluator:
     images: int | None = None  # None: all
     val_images: int | None = None
     importance: str = "l2"
+    estimates: bool = False
     distill: bool = False
     scratch_lr: float = 0.1  # in place of the long recipe's where the weights are fresh
     tested: bool = True
@@ -59,6 +64,8 @@ class AdaptEvaluator:
             NasError: data or weights that cannot be had, weights that cannot be written.
         """
         torch.set_num_threads(self.threads)
+        if self.estimates and trial.proposal.epochs == 0 and trial.proposal.parent is not None:
+            return Outcome(self._estimated(trial.proposal.architecture, trial.proposal.parent))
         data = load_data(self.data, resolution=self.short.resolution).limited(val_images=self.val_images)
         require_classes(trial.proposal.architecture, data)
         network = self._network(trial, data)
@@ -74,22 +81,35 @@ class AdaptEvaluator:
             checkpoint_path(path).unlink(missing_ok=True)
         return outcome
 
+    def shared(self) -> SharedData:
+        """The images that its trials see."""
+        return share_data(self.data, self.short.resolution, None, self.val_images, test=self.tested)
+
     def _network(self, trial: Trial, data: Data) -> Network:
         """The trial's network before any training of its own."""
         architecture, parent = trial.proposal.architecture, trial.proposal.parent
         if parent is not None:
-            path = trial_weights(self.folder, parent)
-            found = _parent(path, _age(path), self.importance, self)
+            found = self._parent(parent)
             return inherit(found.network, found.architecture, architecture, found.scores)
         if trial.number == 0 and self.seed is not None:
             return read_network(self.seed)[1]
         return build(architecture, seed=trial.seed)
 
+    def _parent(self, number: int) -> "_Parent":
+        path = trial_weights(self.folder, number)
+        return _parent(path, _age(path), self.importance, self)
+
+    def _estimated(self, child: Architecture, parent: int) -> Metrics:
+        found = self._parent(parent)
+        return {"loss_change": loss_change(found.losses, found.scores, wire(child).widths)}
+
     def _train(self, trial: Trial, network: Network, data: Data, epochs: int, report: Report) -> Outcome:
         last = trial.number > 0 and epochs == self.long.epochs
         if trial.number and not last:
             recipe = replace(self.short, epochs=epochs, seed=trial.seed)
-            return train(network, _drawn(data, self.images, trial.seed), recipe, report)
+            return train(
+                network, _drawn(data, self.images, (self.short.seed, trial.proposal.parent or 0)), recipe, report
+            )
         fresh = trial.proposal.parent is None and (last or self.seed is None)
         recipe = replace(self.long, epochs=epochs, seed=trial.seed, lr=self.scratch_lr if fresh else self.long.lr)
         teacher = read_network(trial_weights(self.folder, 0))[1] if self.distill and last else None
@@ -117,6 +137,7 @@ class _Parent:
     architecture: Architecture
     network: Network
     scores: Scores
+    losses: Scores  # those of importance taylor, for estimates
 
 
 def _age(path: Path) -> int:
@@ -130,8 +151,10 @@ def _age(path: Path) -> int:
 def _parent(path: Path, age: int, importance: str, evaluator: AdaptEvaluator) -> _Parent:
     """All proposals of an iteration share it, and its scores."""
     architecture, network = read_network(path)
-    batches = _taylor_batches(evaluator) if importance == "taylor" else ()
-    return _Parent(architecture, network, score_filters(network, architecture, importance, batches))
+    taylor = evaluator.estimates or importance == "taylor"
+    losses = score_filters(network, architecture, "taylor", _taylor_batches(evaluator)) if taylor else ()
+    scores = losses if importance == "taylor" else score_filters(network, architecture, importance)
+    return _Parent(architecture, network, scores, losses)
 
 
 def _taylor_batches(evaluator: AdaptEvaluator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -141,8 +164,8 @@ def _taylor_batches(evaluator: AdaptEvaluator) -> Iterator[tuple[Tensor, Tensor]
     return islice(batches, _TAYLOR_BATCHES)
 
 
-def _drawn(data: Data, images: int | None, seed: int) -> Data:
-    """The data with so many training images, others for every trial."""
+def _drawn(data: Data, images: int | None, seed: tuple[int, int]) -> Data:
+    """The data with so many training images: the same for all children of a parent, so that chance favours none."""
     if images is None or images >= len(data.train):
         return data
     places = np.random.default_rng(seed).permutation(len(data.train))[:images]

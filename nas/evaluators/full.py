@@ -11,6 +11,7 @@ from nas.executors.kept import kept_name
 from nas.training.data import load_data
 from nas.training.full import train_fully
 from nas.training.loop import Recipe
+from nas.training.shared import SharedData, share_data
 from nas.trial import Outcome, Report, Trial
 
 
@@ -43,6 +44,10 @@ class FullEvaluator:
         architecture = trial.proposal.architecture
         weights = full_weights(self.folder, architecture, trial.seed)
         return train_fully(architecture, data, replace(self.recipe, seed=trial.seed), report, weights)
+
+    def shared(self) -> SharedData:
+        """The images that its trials see."""
+        return share_data(self.data, self.recipe.resolution, self.train_images, self.val_images, test=True)
 
 
 def full_weights(folder: Path, architecture: Architecture, seed: int = 0) -> Path:

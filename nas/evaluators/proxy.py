@@ -14,6 +14,7 @@ from nas.training.checkpoint import save_weights
 from nas.training.data import load_data
 from nas.training.full import require_classes
 from nas.training.loop import Recipe, train
+from nas.training.shared import SharedData, share_data
 from nas.trial import Outcome, Report, Trial
 
 
@@ -53,6 +54,10 @@ class ProxyEvaluator:
             about = {"architecture": architecture.to_json(), "data": self.data}
             save_weights(trial_weights(self.folder, trial.number), network, about)
         return outcome
+
+    def shared(self) -> SharedData:
+        """The images that its trials see."""
+        return share_data(self.data, self.recipe.resolution, self.train_images, self.val_images)
 
 
 def trial_weights(folder: Path, number: int) -> Path:

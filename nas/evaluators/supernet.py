@@ -14,7 +14,7 @@ from nas.training.calibration import CALIBRATION_IMAGES, judge
 from nas.training.data import Data
 from nas.training.full import require_classes
 from nas.training.supernet import Family
-from nas.training.supernet_job import SupernetJob
+from nas.training.supernet_job import SharedSupernet, SupernetJob
 from nas.trial import Outcome, Report, Trial
 
 
@@ -52,6 +52,10 @@ class SupernetEvaluator:
         metrics = {**metrics, "judge_seconds": time.perf_counter() - begun}
         report(1, metrics)
         return Outcome(metrics)
+
+    def shared(self) -> SharedSupernet:
+        """The trained supernet, and its images."""
+        return self.job.shared(self.val_images)
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,9 @@ from nas.architecture import Architecture
 from nas.errors import NasError
 from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
-from nas.trial import Evaluator, Metrics, Outcome, Proposal, Trial, TrialState
+from nas.executors.ray.cluster import RayCluster
+from nas.executors.ray.executor import RayExecutor
+from nas.trial import Evaluator, Executor, Metrics, Outcome, Proposal, Trial, TrialState
 
 _LOSSES = 3  # of a worker, after which its network counts as lost
 
@@ -25,17 +27,20 @@ def evaluate_all(  # noqa: PLR0913, PLR0917 - what is judged, by whom, where it 
     workers: int,
     say: Say,
     seeds: Sequence[int] = (0,),
+    cluster: RayCluster | None = None,
 ) -> list[Metrics]:
     """The metrics of each network, with its wall `seconds`; those that `folder` has are not made again.
 
     Those of the first of `seeds` come first, in the order of the networks, then those of the next one. One worker is
-    this process; more are processes of their own.
+    this process; more are processes of their own, or of a cluster.
 
     Raises:
         NasError: a network could not be evaluated, a file cannot be written.
     """
     queue = _Queue(networks, folder, say, seeds)
-    executor = LocalExecutor(workers) if workers > 1 else InlineExecutor()
+    executor: Executor = LocalExecutor(workers) if workers > 1 else InlineExecutor()
+    if cluster is not None:
+        executor = RayExecutor(cluster, workers)
     executor.run(queue, evaluator)
     return [queue.results[kept_name(network, seed)] for seed in seeds for network in networks]
 

@@ -10,20 +10,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Literal, final
+from typing import final
 
-from nas.errors import NasError, StudyError
-from nas.executors.outcome import outcome_of
-from nas.trial import Evaluator, Metrics, Outcome, Report, Trial, TrialQueue
+from nas.errors import StudyError
+from nas.executors.outcome import Message, ending_of
+from nas.trial import Evaluator, Metrics, Trial, TrialQueue
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads in an unknown state
 _POLL_SECONDS = 1.0
 _END_SECONDS = 5.0  # for a worker to end by itself before it is killed
 _DEATHS = 10  # workers in a row that may die without having finished a trial, for each worker; a trial fails at 3
-
-Reported = tuple[Literal["report"], int, Metrics]
-Ended = tuple[Literal["ended"], Outcome]
-Stuck = tuple[Literal["stuck"], NasError]
 
 
 @dataclass(slots=True)
@@ -120,7 +116,7 @@ def _listen(worker: _Worker, queue: TrialQueue) -> bool:
     """Take one message of the worker; False if it is dead."""
     assert worker.trial is not None
     try:
-        message: Reported | Ended | Stuck = worker.pipe.recv()
+        message: Message = worker.pipe.recv()
     except (EOFError, OSError):
         trial, worker.trial = worker.trial, None
         queue.lost(trial, _epitaph(worker))
@@ -176,19 +172,11 @@ def _work(pipe: Connection, evaluator: Evaluator) -> None:
             trial = pipe.recv()
         except (EOFError, OSError):
             return
-        message = _evaluate(evaluator, trial, report)
+        message = ending_of(evaluator, trial, report)
         try:
             pipe.send(message)
         except OSError:
             return
-
-
-def _evaluate(evaluator: Evaluator, trial: Trial, report: Report) -> Ended | Stuck:
-    """The outcome, or what the user has to mend before the search can go on."""
-    try:
-        return "ended", outcome_of(evaluator, trial, report)
-    except NasError as error:
-        return "stuck", error
 
 
 def _end_with_parent() -> None:

@@ -1,10 +1,25 @@
-"""`outcome_of`: an evaluation as a value, whatever happened in it."""
+"""What a worker says of a trial, and an evaluation as a value, whatever happened in it."""
 
 import sys
 import traceback
+from typing import Literal
 
 from nas.errors import NasError
-from nas.trial import Evaluator, Outcome, Report, Trial
+from nas.trial import Evaluator, Metrics, Outcome, Report, Trial
+
+Reported = tuple[Literal["report"], int, Metrics]
+Ended = tuple[Literal["ended"], Outcome]
+Stuck = tuple[Literal["stuck"], NasError]
+Message = Reported | Ended | Stuck
+"""An epoch, to be answered with whether to stop; the outcome; or what the user has to mend before anything goes on."""
+
+
+def ending_of(evaluator: Evaluator, trial: Trial, report: Report) -> Ended | Stuck:
+    """The last message of an evaluation."""
+    try:
+        return "ended", outcome_of(evaluator, trial, report)
+    except NasError as error:
+        return "stuck", error
 
 
 def outcome_of(evaluator: Evaluator, trial: Trial, report: Report) -> Outcome:

@@ -14,7 +14,8 @@ from nas.latency.graph import OPSET, trained_graph
 from nas.layers import lower, total_macs, total_params
 from nas.network.build import Network
 from nas.network.timm_format import timm_definition, timm_names, timm_state
-from nas.training.checkpoint import save_tensors, save_weights, write_bytes
+from nas.storage import write_bytes
+from nas.training.checkpoint import save_tensors, save_weights
 from nas.training.data import Data
 
 FORMATS: Final = ("onnx", "onnx-int8", "state-dict", "timm")

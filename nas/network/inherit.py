@@ -2,14 +2,13 @@
 
 from dataclasses import fields
 
-import torch
 from torch import Tensor
 
 from nas.architecture import Architecture, Block
 from nas.errors import ArchitectureError
 from nas.network.build import Network, build, module_name
-from nas.network.importance import Scores
-from nas.network.widths import Width, Wire, wire
+from nas.network.taylor import Scores, highest
+from nas.network.widths import Wire, wire
 
 _WIDTHS = ("channels", "mid_channels", "se_channels")
 
@@ -25,9 +24,9 @@ def inherit(parent: Network, architecture: Architecture, child: Architecture, sc
     """
     require_narrower(architecture, child)
     before, after = wire(architecture), wire(child)
-    kept = [
-        _highest(values, width) for values, width in zip(scores, after.widths, strict=True)
-    ]  # of each width the places in the parent
+    kept = [  # of each width the places in the parent
+        highest(values)[: width.channels].sort().values for values, width in zip(scores, after.widths, strict=True)
+    ]
     state, found = parent.state_dict(), dict[str, Tensor]()
     for item in before.wires:
         prefix = module_name(item.layer, architecture)
@@ -61,11 +60,6 @@ def _require_narrower_block(index: int, block: Block, parent: Block) -> None:
                 f"blocks[{index}].{field.name} is {value}; expected the parent's {other}"
                 + (", or less" if field.name in _WIDTHS else "")
             )
-
-
-def _highest(values: Tensor, width: Width) -> Tensor:
-    order = torch.argsort(values, descending=True, stable=True)
-    return order[: width.channels].sort().values
 
 
 def _slice(value: Tensor, item: Wire, kept: list[Tensor]) -> Tensor:

@@ -20,8 +20,8 @@ COVERAGE = 0.95
 class Agreement:
     """Of one kind of choice: the share of equal choices of the found networks, and of random ones.
 
-    `low` and `high` bound, with `COVERAGE`, the mean of as many random networks as were found: a share inside is
-    what chance gives.
+    `low` and `high` bound, with `COVERAGE`, the mean of as many random networks as different ones were found: a share
+    inside is what chance gives.
     """
 
     kind: str
@@ -69,9 +69,9 @@ def agreement(
     reference: Mapping[str, object], found: Sequence[Mapping[str, object]], drawn: Sequence[Mapping[str, object]]
 ) -> list[Agreement]:
     """Kind by kind: choices (as `choices_of`) of networks that were found and drawn, against those of the reference."""
-    rng = np.random.default_rng(0)
     kinds = dict.fromkeys(_kind(name) for name in reference)
-    return [_of_kind(kind, reference, found, drawn, rng) for kind in kinds]
+    different = len({tuple(network.items()) for network in found})  # searches that end alike say no more than one
+    return [_of_kind(kind, reference, found, drawn, different) for kind in kinds]
 
 
 def draw(
@@ -106,13 +106,13 @@ def _of_kind(
     reference: Mapping[str, object],
     found: Sequence[Mapping[str, object]],
     drawn: Sequence[Mapping[str, object]],
-    rng: np.random.Generator,
+    different: int,
 ) -> Agreement:
     names = [name for name in reference if _kind(name) == kind]
     ours, theirs = (_shares(names, reference, networks) for networks in (found, drawn))
     if not (ours and theirs):
         return Agreement(kind, len(names), _mean(ours), _mean(theirs), None, None)
-    means = rng.choice(theirs, (_RESAMPLES, len(ours))).mean(1)
+    means = np.random.default_rng(0).choice(theirs, (_RESAMPLES, different)).mean(1)
     low, high = np.percentile(means, [50 * (1 - COVERAGE), 50 * (1 + COVERAGE)])
     return Agreement(kind, len(names), _mean(ours), _mean(theirs), float(low), float(high))
 

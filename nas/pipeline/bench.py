@@ -95,6 +95,11 @@ class Bench:
         """What NetAdapt trims to, and all compared networks keep to."""
         return self.study.adapt.budget_ms or self.latency_ms(self.reference)
 
+    @property
+    def reward(self) -> str:
+        """The study's, for which networks below NetAdapt's budget are no faster than it: nobody asks for that."""
+        return f"{self.study.search.reward}@{self.budget_ms:.6g}"
+
     @cached_property
     def batch_ms(self) -> BatchCost:
         """Milliseconds of many genotypes at a time.
@@ -113,7 +118,7 @@ class Bench:
             self.space,
             self.latency_ms,
             self.budget_ms,
-            make_reward(self.study.search.reward, self.study.search.budget_ms),
+            make_reward(self.reward, self.study.search.budget_ms),
             target=self.latency.target,
         )
 

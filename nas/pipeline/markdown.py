@@ -115,12 +115,13 @@ def _agreement(record: Record) -> str:
          f"{_share(one['low'])} to {_share(one['high'])}"]
         for one in record["agreement"]
     ]  # fmt: skip
-    count = len(record["search"])
+    count, different = len(record["search"]), len({one["id"] for one in record["search"]})
     return (
         f"## Agreement with {record['reference']}\n\nShare of choices that are those of {record['reference']} before "
         f"its filters were trimmed: mean of {count} independent searches, and of random networks of the latencies that "
-        f"the searches look at. A share inside the last column, which is where 95 % of the means of {count} random "
-        f"networks lie, is what chance gives.\n\n" + table(("choice", "of them", "found", "random", "by chance"), rows)
+        f"the searches look at. A share inside the last column, which is where 95 % of the means of {different} random "
+        f"networks lie (as many as the searches found different ones), is what chance gives.\n\n"
+        + table(("choice", "of them", "found", "random", "by chance"), rows)
     )
 
 
@@ -147,8 +148,9 @@ def _how(record: Record) -> str:
     return (
         f"## How it came about\n\n- Winners of the searches: {searches}.\n"
         f"- Wall time, {_minutes(sum(seconds.values()))} in all: {times}.\n- Versions: {versions}.\n"
-        f"- Beside this file: `report.json` with all figures, `report.trials.csv` with every trial, "
-        f"`report.architecture.json`, the found network, which every command of nas takes."
+        f"- Beside this file: `report.json` with all figures, `report.html`, a page of all trials, "
+        f"`report.trials.csv`, a table of them, and `report.architecture.json`, the found network, which every "
+        f"command of nas takes."
     )
 
 

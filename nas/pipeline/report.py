@@ -24,7 +24,7 @@ def study_record(bench: Bench, done: Mapping[str, Result]) -> dict[str, Any]:
     return {
         "study": bench.study.name,
         "scale": bench.scale.name,
-        "data": bench.scale.data.partition(":")[0],
+        "data": bench.data.partition(":")[0],
         "target": bench.latency.target,
         "latency_version": bench.latency.version,
         "reference": reference,

@@ -15,6 +15,9 @@ from nas.pipeline.kept import load_result, plain, save_result, write_json, write
 from nas.pipeline.markdown import markdown
 from nas.pipeline.report import study_record
 from nas.pipeline.steps import Result
+from nas.report.compared import read_run
+from nas.report.content import page_content
+from nas.report.html import write_page
 from nas.store.records import COLUMNS
 from nas.training.checkpoint import read_network
 from nas.training.data import load_data
@@ -97,4 +100,5 @@ def _write_report(bench: Bench, done: dict[str, Result]) -> Path:
     write_csv(bench.store.lines(names), COLUMNS, lines)
     write_text(folder / "report.trials.csv", lines.getvalue())
     write_text(folder / "report.md", markdown(record))
+    write_page(page_content(bench.store, names, runs=[read_run(folder / "report.json")]), folder / "report.html")
     return folder / "report.md"

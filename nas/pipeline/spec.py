@@ -55,7 +55,7 @@ class SearchScale:
 
 @dataclass(frozen=True, slots=True)
 class AdaptScale:
-    """As `nas.adapt.AdaptSettings`: how NetAdapt's proposals are judged, and its first network trained."""
+    """As `nas.adapt.settings.AdaptSettings`: how NetAdapt's proposals are judged, and its first network trained."""
 
     resolution: int
     seed_epochs: int

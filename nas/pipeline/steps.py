@@ -5,7 +5,8 @@ from dataclasses import asdict
 from random import Random
 from typing import Any
 
-from nas.adapt import AdaptSettings, adapt
+from nas.adapt.run import adapt
+from nas.adapt.settings import AdaptSettings
 from nas.architecture import Architecture
 from nas.errors import NasError
 from nas.executors.kept import evaluate_all
@@ -35,8 +36,8 @@ def search_blocks(bench: Bench) -> Result:
         "space": space_version(bench.study.space),
         "latency": bench.latency.version,
         "data": bench.content,
-        "trim_to_ms": bench.budget_ms,
         **asdict(bench.study.search),
+        "reward": bench.reward,
         **asdict(bench.scale.search),
     }
     path = bench.folder / "search.json"
@@ -149,6 +150,7 @@ def _search_once(bench: Bench, seed: int) -> Result:
         "seed": seed,
         "study": found.study,
         "trial": best.id,
+        "id": best.trial.proposal.architecture.id,
         "accuracy": accuracy,
         "latency_ms": latency_ms,
         "reward": reward(accuracy, latency_ms),
@@ -178,7 +180,7 @@ def _search_settings(bench: Bench, seed: int) -> SearchSettings:
         data=bench.data,
         evaluator=scale.evaluator,
         strategy=wanted.strategy,
-        reward=wanted.reward,
+        reward=bench.reward,
         seed=seed,
         trials=scale.trials,
         early_stop=scale.early_stop,
@@ -220,4 +222,7 @@ def _trained(bench: Bench, step: str, networks: Mapping[str, Architecture]) -> R
     for place, (name, network) in enumerate(networks.items()):
         runs = [trained[place + turn * len(networks)] for turn in range(len(seeds))]
         records[name] = network_record(network, bench.latency, runs)
-    return save_result(path, inputs, records)
+    saved = save_result(path, inputs, records)
+    for checkpoint in trainer.folder.glob("*.checkpoint.safetensors"):  # two thirds of what the trainings have written
+        checkpoint.unlink()
+    return saved

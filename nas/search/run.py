@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from nas import forking
-from nas.begun import Milliseconds, require_name
+from nas.begun import Milliseconds, require_name, weights_folder
 from nas.errors import StudyError
 from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
+from nas.executors.ray.cluster import RayCluster
+from nas.executors.ray.executor import RayExecutor
 from nas.forking import basis, fidelity, fork_names, require_unchanged
 from nas.latency.model import LatencyModel
 from nas.search.judge import Watch, judged_by, make_evaluator, make_supernet_evaluator
@@ -48,6 +50,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     listener: Listener,
     workers: int = 1,
     threads: int = 1,
+    cluster: RayCluster | None = None,
     name: str | None = None,
     reuse: bool = True,
     fork: bool = False,
@@ -60,7 +63,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     `latency` is the model of `settings.target`. `workers` processes train at once, each with `threads` threads:
     for networks and images as small as these, more workers use the cores better than more threads do. Weights go into
     a folder of the study's name beside the database. The evaluator `supernet` is trained first, unless the cache has
-    it; `watch` hears of its steps.
+    it; `watch` hears of its steps. With `cluster` the workers are those of a Ray cluster.
 
     Raises:
         BudgetError: no network of the space meets the budget.
@@ -77,9 +80,9 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     strategy = make_search_strategy(settings, problem, _planned(record, settings))
     same = _fidelity(settings)
     if settings.evaluator == "supernet":
-        evaluator = make_supernet_evaluator(settings, workers * threads, threads, watch)
+        evaluator = make_supernet_evaluator(settings, (workers if cluster is None else 1) * threads, threads, watch)
     else:
-        evaluator = make_evaluator(settings, store.weights_folder(name), threads)
+        evaluator = make_evaluator(settings, weights_folder(store, name, settings.storage), threads)
     if record is None:
         begin = _Beginning(settings, rests_on, same)
         record = begin.fork(store, old, name, problem, target) if fork else begin.anew(store, name)
@@ -96,7 +99,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         inherited=record.inherited,
         judged_by=judged_by(settings),
     )
-    executor: Executor = LocalExecutor(workers)
+    executor: Executor = LocalExecutor(workers) if cluster is None else RayExecutor(cluster, workers)
     if settings.data is None:
         executor = InlineExecutor(store.batch, _TOGETHER)
     with study:

@@ -14,7 +14,7 @@ EVALUATORS = ("predictor", "proxy", "supernet")
 DEFAULT_SPACE = {"predictor": "mnasnet_imagenet", "proxy": "mobilenet_v3", "supernet": "mobilenet_v3"}
 DEFAULT_TRIALS = {"predictor": 3000, "proxy": 16, "supernet": 300}
 RANKING = "ranking"
-_NOT_IN_NAME = ("trials", "latency_version", "accuracy_version")
+_NOT_IN_NAME = ("storage", "trials", "latency_version", "accuracy_version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,7 @@ class SearchSettings:
     confidence: float | None = None
     """Accept a network only if the upper end of its interval of this coverage meets the budget; None: if its estimate
     does."""
+    storage: str | None = None  # folder or URL of the weights; None: beside the database
 
     def __post_init__(self) -> None:
         """Raises NasError if the evaluator has no trainings that could end early."""

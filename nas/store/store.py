@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nas.architecture import Architecture
 from nas.errors import StoreError
+from nas.storage import open_folder
 from nas.store import fronts, leases, owners, queries, reading, registry, rows, transitions
 from nas.store.activity import Activity, activity
 from nas.store.database import Database
@@ -71,7 +72,13 @@ class Store:
         self.close()
 
     def weights_folder(self, study: str) -> Path:
-        """Where the weights of a study lie: beside the file of the database, or in runs/ if it has none."""
+        """Where the weights of a study lie: beside the file of the database, or in runs/ if it has none.
+
+        A study that was begun with a storage of its own has them there, in a folder of its name.
+        """
+        record = self.study(study)
+        if record is not None and (storage := record.settings.get("storage")):
+            return open_folder(storage) / study
         return (self._database.folder or Path("runs")) / study
 
     @contextmanager

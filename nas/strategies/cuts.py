@@ -14,13 +14,14 @@ Widths = Mapping[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The network in which, of the current one, `width` has `channels`."""
+    """The network in which, of the current one, `width` has `channels`, and so many `others` are cut as well."""
 
     widths: Widths
     architecture: Architecture
     latency_ms: float
     width: Width
     channels: int
+    others: int = 0
 
 
 @final

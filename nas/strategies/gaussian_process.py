@@ -94,6 +94,13 @@ class AccuracyModel:
             doubt = np.sqrt(np.maximum(std**2 - self._noise, 1e-10))
             return expected * self._scale + self._centre, doubt * self._scale
 
+    def mean_and_covariance(self, descriptors: Values) -> tuple[Values, Values, float]:
+        """Expected accuracies (N,), how the doubts in them hang together (N, N), and the variance of the noise."""
+        with _THREADS.limit(limits=1):
+            expected, covariance = self._process.predict(descriptors, return_cov=True)
+        doubts = covariance - self._noise * np.eye(len(covariance))
+        return expected * self._scale + self._centre, doubts * self._scale**2, self._noise * self._scale**2
+
     def _standardised(self, accuracies: Values) -> Values:
         median = np.median(accuracies)
         raised = np.maximum(accuracies, median - _FLOOR * (accuracies.max() - median + 1e-6))

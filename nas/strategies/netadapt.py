@@ -6,18 +6,22 @@ Yang et al., NetAdapt, 1804.03230, algorithm 1; the other rule is that of Mobile
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, final
 
 from nas.architecture import Architecture
 from nas.errors import BudgetError
 from nas.network.widths import Width, WidthKind
+from nas.strategies.combine import Option, combinations
 from nas.strategies.cuts import Cut, Cutter, Widths
-from nas.trial import Proposal, Trial
+from nas.trial import Proposal, Trial, TrialState
 
 Rule = Literal["netadapt", "mobilenet_v3"]
 
 _HALVINGS = 10  # of a step that no single width can make
+_ABOVE, _BELOW = 0.01, 0.03  # of the budget, by which what was measured may miss it
+_PARTS = (0.125, 0.25, 0.5)  # of a step, by single cuts that are made together
+_RETRIES = 4  # of a last cut that was faster than predicted by more than that
 _LEAST_STEP = 0.25  # of the first one: steps that decay for ever would end before a small budget
 
 
@@ -38,13 +42,13 @@ RULES: Final[Mapping[Rule, RuleOf]] = {
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How proposals of an iteration are compared: the best `share` of them, trained for `epochs` more.
+    """How proposals of an iteration are compared: the best `count` of them (None: all), trained for `epochs` more.
 
-    With no epochs they are judged as they have inherited their weights.
+    With no epochs they are judged as they have inherited their weights, or by an estimate of what the loss rises.
     """
 
     epochs: int
-    share: float = 1.0
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class Step:
     holder: int
     cut: Width | None = None
     channels: int | None = None  # that were left of the width
+    others: int = 0  # widths that were cut with it
     proposals: int = 0  # among which it was chosen
     widths: Widths = field(default_factory=dict)
 
@@ -97,6 +102,9 @@ class NetAdapt:
     have been told. A proposal that failed takes no part; when all have failed, the strategy is finished and
     `failure` says why.
 
+    `latency_ms` predicts. With `measured_ms` the seed is measured, and each network that is predicted to meet
+    the budget: their errors correct all later predictions, and what meets the budget is what was measured.
+
     Raises:
         BudgetError: the seed with all widths at one step misses the budget; the message has its latency.
     """
@@ -107,9 +115,17 @@ class NetAdapt:
         settings: NetAdaptSettings,
         latency_ms: Callable[[Architecture], float],
         target: str = "the target",
+        measured_ms: Callable[[Architecture], float] | None = None,
     ) -> None:
         self._settings = settings
         self._rule = RULES[settings.rule]
+        self._measured_ms = measured_ms
+        above, below = (0.0, 1.0) if measured_ms is None else (_ABOVE, _BELOW)
+        self._least_ms, self._most_ms = settings.budget_ms * (1 - below), settings.budget_ms * (1 + above)
+        self._retries = _RETRIES
+        self._combines = settings.rounds[0].epochs == 0 and len(settings.rounds) > 1
+        self._target_ms = 0.0  # of this iteration, as predicted
+        self._factor = 1.0  # of predictions: what was measured last, as a multiple of its own
         self._cutter = Cutter(seed, latency_ms, self._rule.kinds, settings.step)
         _require_reachable(self._cutter, settings, target)
         self._queue = deque([_Asked(Proposal(seed, settings.seed_epochs))])
@@ -173,13 +189,15 @@ class NetAdapt:
     def _begin(self, trial: Trial) -> None:
         """The seed was judged."""
         seed = self._cutter.seed
-        self._path.append(Step(trial.number, seed, self._cutter.latency_ms(seed), _accuracy(trial), trial.number))
+        if self._measured_ms is not None:
+            self._factor = self._measured_ms(seed) / self._cutter.latency_ms(seed)
+        self._path.append(Step(trial.number, seed, self._latency(seed), _accuracy(trial), trial.number))
         self._iterate()
 
     def _iterate(self) -> None:
         """Propose the next iteration, or the last training."""
         base, settings = self._path[-1], self._settings
-        if base.latency_ms <= settings.budget_ms:
+        if base.latency_ms <= self._most_ms:
             self._ending = True
             if settings.final_epochs:
                 parent = None if settings.from_scratch else base.holder
@@ -198,24 +216,56 @@ class NetAdapt:
         epochs = self._settings.rounds[self._round].epochs
         self._queue.extend(_Asked(Proposal(cut.architecture, epochs, parent), cut) for cut, parent in cuts)
 
+    def _latency(self, network: Architecture) -> float:
+        """Milliseconds as predicted or, if it seems to meet the budget, as measured."""
+        predicted_ms = self._cutter.latency_ms(network)
+        if self._measured_ms is not None and predicted_ms * self._factor <= self._most_ms:
+            self._factor = self._measured_ms(network) / predicted_ms
+        return predicted_ms * self._factor
+
     def _cuts(self, base: Step) -> list[Cut]:
         """Those that make the step of this iteration; a smaller step where no width can make it alone."""
         delta = self._rule.delta if self._settings.delta is None else self._settings.delta
-        step_ms = delta * self._path[0].latency_ms * max(self._rule.decay ** (len(self._path) - 1), _LEAST_STEP)
+        step_ms = (
+            delta
+            * self._cutter.latency_ms(self._cutter.seed)
+            * max(self._rule.decay ** (len(self._path) - 1), _LEAST_STEP)
+        )
+        now_ms = self._cutter.latency_ms(base.architecture)
         for _ in range(_HALVINGS):
-            target_ms = max(base.latency_ms - step_ms, self._settings.budget_ms)
-            if cuts := self._cutter.within(base.widths, target_ms):
-                return cuts
+            self._target_ms = max(now_ms - step_ms, self._settings.budget_ms / self._factor)
+            shares = _PARTS if self._combines else (1.0,)
+            targets = [now_ms - share * (now_ms - self._target_ms) for share in shares]
+            cuts = [cut for target in targets for cut in self._cutter.within(base.widths, target)]
+            if cuts:
+                return list({cut.architecture: cut for cut in cuts}.values())
             step_ms /= 2
         return []
+
+    def _combined(self, told: list[tuple[Cut, Trial]]) -> list[Cut]:
+        """Cuts made together, by the estimates of single ones."""
+        base = self._path[-1]
+        now_ms = self._cutter.latency_ms(base.architecture)
+        options = [
+            Option(index, cut, now_ms - cut.latency_ms, trial.outcome.metrics["loss_change"])
+            for cut, trial in told
+            if trial.outcome is not None
+            for index, channels in cut.widths.items()
+            if base.widths.get(index) != channels
+        ]
+        count = self._settings.rounds[self._round].count or 1
+        return combinations(self._cutter, base.widths, options, self._target_ms, count)
 
     def _decide(self, told: list[tuple[Cut, Trial]]) -> None:
         """After a round: the next round of the best, or the winner and the next iteration."""
         base = self._path[-1]
-        ranked = sorted(told, key=lambda pair: self._merit(*pair), reverse=True)
         self._round += 1
+        if self._round == 1 and self._combines:
+            self._propose([(cut, base.holder) for cut in self._combined(told)])
+            return
+        ranked = sorted(told, key=lambda pair: self._merit(*pair), reverse=True)
         if self._round < len(self._settings.rounds):
-            count = max(1, math.ceil(self._settings.rounds[self._round].share * self._entered))
+            count = self._settings.rounds[self._round].count
             self._propose([(cut, _holder(trial, base)) for cut, trial in ranked[:count]])
             return
         cut, trial = ranked[0]
@@ -223,24 +273,45 @@ class NetAdapt:
             Step(
                 trial.number,
                 cut.architecture,
-                cut.latency_ms,
+                self._latency(cut.architecture),
                 _accuracy(trial),
                 _holder(trial, base),
                 cut.width,
                 cut.channels,
+                cut.others,
                 self._entered,
                 cut.widths,
             )
         )
+        if self._path[-1].latency_ms < self._least_ms and self._retries:
+            self._retries -= 1
+            self._back()
         self._iterate()
 
-    def _merit(self, cut: Cut, trial: Trial) -> tuple[float, float, float]:
-        """Larger is better: what the rule asks for, then the smaller loss, then the smaller latency."""
-        base, merit = self._path[-1], _accuracy(trial)
-        if self._settings.rule == "mobilenet_v3":
-            merit = (merit - base.accuracy) / (base.latency_ms - cut.latency_ms)
+    def _back(self) -> None:
+        """To the last network that is not faster than the budget asks for, as is known by now."""
+        while len(self._path) > 1 and self._path[-1].latency_ms < self._least_ms:
+            self._path.pop()
+            base = self._path[-1]
+            self._path[-1] = replace(base, latency_ms=self._latency(base.architecture))
+
+    def _merit(self, cut: Cut, trial: Trial) -> tuple[float, float]:
+        """Larger is better; of equal ones the faster.
+
+        Netadapt takes the most accurate by its loss on the held-out images: on so few it tells more than the share
+        of them that is right.
+        """
         assert trial.outcome is not None
-        return merit, -trial.outcome.metrics.get("loss", 0.0), -cut.latency_ms
+        base, metrics = self._path[-1], trial.outcome.metrics
+        estimate = metrics.get("loss_change")
+        if self._settings.rule == "mobilenet_v3":
+            change = _accuracy(trial) - base.accuracy if estimate is None else -estimate
+            merit = change / (self._cutter.latency_ms(base.architecture) - cut.latency_ms)
+        elif estimate is None:
+            merit = -metrics["loss"] if "loss" in metrics else _accuracy(trial)
+        else:
+            merit = -estimate
+        return merit, -cut.latency_ms
 
 
 def every(epochs: int) -> tuple[Round, ...]:
@@ -249,13 +320,10 @@ def every(epochs: int) -> tuple[Round, ...]:
 
 
 def halving(epochs: int) -> tuple[Round, ...]:
-    """All are judged as they inherit; a quarter is trained for half of `epochs`, the better half of it for the rest.
-
-    Less than a fifth of the training of `every`. One epoch cannot be halved: there the best eighth alone has it.
-    """
-    if epochs == 1:
-        return Round(0), Round(1, 0.125)
-    return Round(0), Round(epochs // 2, 0.25), Round(epochs - epochs // 2, 0.125)
+    """Single cuts are estimated; three combinations are trained for half of `epochs`, the best for the rest."""
+    first = max(1, epochs // 2)
+    rounds = (Round(0), Round(first, 3), Round(epochs - first, 1))
+    return rounds if epochs > first else rounds[:2]
 
 
 def _require_reachable(cutter: Cutter, settings: NetAdaptSettings, target: str) -> None:
@@ -274,7 +342,11 @@ def _holder(trial: Trial, base: Step) -> int:
 
 
 def _valid(trial: Trial) -> bool:
-    return trial.accuracy is not None and math.isfinite(trial.accuracy)
+    """Whether it has a finite accuracy, or an estimate in its place."""
+    if trial.state is not TrialState.COMPLETE or trial.outcome is None:
+        return False
+    judged = trial.outcome.metrics.get("accuracy", trial.outcome.metrics.get("loss_change", math.nan))
+    return math.isfinite(judged)
 
 
 def _accuracy(trial: Trial) -> float:

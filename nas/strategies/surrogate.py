@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import SpaceError
-from nas.strategies.acquisition import Aims
+from nas.strategies.acquisition import Aims, believing
 from nas.strategies.candidates import Candidates
 from nas.strategies.costs import Genotypes
 from nas.strategies.descriptors import Descriptor, presence
@@ -28,6 +28,9 @@ _GENERATIONS = 2
 _JUDGED = 1024  # networks of largest expected reward whose doubt is looked at, too
 _FAILED, _STOPPED = 0.5, 0.25  # which quantile of the others' accuracies stands for theirs
 _TRIES = 256  # of the judged that may turn out to be known
+_BATCHED_FROM = 500  # proposals from which on a study with many workers gets its proposals in batches
+_WORKERS_OF_ONE = 32  # running trials for each proposal of a batch beyond the first; so below it nothing is a batch
+_BELIEVED = 300  # running trials, the last ones, that the model takes to come out as expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,9 @@ class Surrogate:
     reached is taken to be the median of the others, and what one that was stopped early, their lower quartile: it was
     in their worse half.
 
+    From 500 proposals on, and for 32 workers and more, proposals are made several at a time, one for each 32 running
+    trials and one more: each as it would follow the others of its batch, but from candidates bred once for all.
+
     With several objectives the gain is that of the front's hypervolume up to the budget, in accuracy.
     """
 
@@ -82,6 +88,8 @@ class Surrogate:
         self._running: dict[str, Candidate] = {}  # by architecture id, in the order of proposing
         self._told: list[_Described] = []  # one each
         self._accuracies: list[float | None] = []
+        self._heard = 0  # of them, those that are there
+        self._batch: list[NDArray[np.intp]] = []  # genotypes to be proposed before the model is asked again
         self._quantiles: list[float] = []  # of the others' accuracies, which stands for one that is not there
         self._seen: set[bytes] = set()  # keys of what was proposed
 
@@ -94,7 +102,7 @@ class Surrogate:
         """The next proposal; None: finished."""
         if self.finished:
             return None
-        candidate = self._first_of(self._promising() if self._learnt else self._large())
+        candidate = self._next() if self._learnt else self._first_of(self._large())
         if candidate is None and (drawn := self._ledger.fresh(Random(f"{self._seed}/{len(self._ledger)}"))):
             candidate = self._first_of(self._rows([drawn]))
         return self._propose(candidate)
@@ -102,19 +110,19 @@ class Surrogate:
     def recall(self, proposal: Proposal) -> bool:
         """Take up an earlier proposal: all that finding it would have left behind is what the model learnt on the way.
 
-        Everything else that a proposal depends on follows from the seed, the proposals and the outcomes.
+        Everything else that a proposal depends on follows from the seed, the proposals and the outcomes. Only the
+        rest of a batch has to be found anew.
         """
-        space = self._problem.space
+        if self._batch or self._batch_size > 1:
+            return self.ask() == proposal
         try:
-            candidate = self._problem.candidate(space.encode(proposal.architecture))
+            candidate = self._problem.candidate(self._problem.space.encode(proposal.architecture))
         except SpaceError:
             return False
         if self.finished or not self._ledger.admits(candidate):
             return False
-        if self._learnt:
-            accuracies = self._known_accuracies()
-            if self._model.is_due(len(instructive(accuracies))):
-                self._learn()
+        if self._learnt and self._model.is_due(len(instructive(self._known_accuracies()))):
+            self._learn()
         return self._propose(candidate) == proposal
 
     def tell(self, trial: Trial) -> None:
@@ -122,14 +130,20 @@ class Surrogate:
         candidate = self._ledger.candidate(trial)
         self._running.pop(candidate.architecture.id, None)  # another study's trial was not under way here
         self._quantiles.append(_STOPPED if trial.state is TrialState.STOPPED else _FAILED)
-        self._accuracies.append(None if self._ledger.reward(trial) is None else trial.accuracy)
+        accuracy = None if self._ledger.reward(trial) is None else trial.accuracy
+        self._accuracies.append(accuracy)
+        self._heard += accuracy is not None
         self._told.append(self._described(self._rows([candidate])))
 
     @property
     def _learnt(self) -> bool:
         """Whether the model has enough to go by."""
-        heard = sum(accuracy is not None for accuracy in self._accuracies)
-        return heard >= _LEAST and len(self._ledger) >= self._first
+        return self._heard >= _LEAST and len(self._ledger) >= self._first
+
+    @property
+    def _batch_size(self) -> int:
+        """How many proposals the model is asked for at a time."""
+        return 1 if len(self._ledger) < _BATCHED_FROM else 1 + len(self._running) // _WORKERS_OF_ONE
 
     def _propose(self, candidate: Candidate | None) -> Proposal | None:
         if candidate is not None:
@@ -157,24 +171,49 @@ class Surrogate:
             sample = sample[macs >= np.quantile(macs, 1 - _LARGE)]
         return sample[rng.permutation(len(sample))]
 
-    def _promising(self) -> Genotypes:
-        """Candidates by expected improvement, the largest first."""
+    def _next(self) -> Candidate | None:
+        """The next of the batch that is under way, or the first of a new one."""
+        while self._batch:
+            if (candidate := self._first_of(self._batch.pop(0)[None])) is not None:
+                return candidate
+        size = self._batch_size
+        promising = self._promising(size)
+        if size > 1:
+            self._batch = list(promising[1:size])
+        return self._first_of(promising)
+
+    def _promising(self, together: int) -> Genotypes:
+        """Candidates by expected improvement, the largest first; `together` first ones that are to be tried at once."""
         known = self._learn()
         best = self._aims.best(known.costs, known.rewards(self._model))
         pool = self._pool(known, best)
         pool = pool.only([key not in self._seen for key in self._keys(pool.genotypes)])
         shortlist = pool if len(pool.genotypes) <= _JUDGED else pool.only(self._order(pool, best)[:_JUDGED])
+        if together > 1:
+            return self._apart(shortlist.only(self._order(shortlist, best)[: _JUDGED // 2]), best, together)
         expected, doubt = self._model.mean_and_std(shortlist.descriptors)
         rewards = shortlist.offsets + shortlist.slopes * expected
         gain = self._aims.gain(shortlist.costs, rewards, doubt * shortlist.slopes, best)
         return shortlist.genotypes[np.argsort(-gain, kind="stable")]
+
+    def _apart(self, shortlist: _Described, best: Values, count: int) -> Genotypes:
+        """The `count` candidates to try at once: each the most promising if those before it came out as expected."""
+        expected, covariance, noise = self._model.mean_and_covariance(shortlist.descriptors)
+        rewards = shortlist.offsets + shortlist.slopes * expected
+        chosen = believing(
+            lambda doubt: self._aims.gain(shortlist.costs, rewards, doubt * shortlist.slopes, best),
+            covariance,
+            noise,
+            min(count, len(expected)),
+        )
+        return shortlist.genotypes[chosen]
 
     def _learn(self) -> _Described:
         """Fit the model to what was told, or the instructive part of it, which is given."""
         accuracies = self._known_accuracies()
         chosen = instructive(accuracies)
         known = join([self._told[index] for index in chosen])
-        running = self._describe(self._rows(self._running.values()))
+        running = self._describe(self._rows(list(self._running.values())[-_BELIEVED:]))
         self._model.fit(known.descriptors, accuracies[chosen], running)
         return known
 

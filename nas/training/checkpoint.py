@@ -1,21 +1,20 @@
 """Weights on disk: safetensors files, written in one step, never pickled."""
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nas.architecture import Architecture
 from nas.errors import ArchitectureError, NasError
 from nas.network.build import Network, build
+from nas.storage import is_local, read_bytes, write_bytes
 from nas.trial import Metrics
 
 _MODEL: Final = "model."
@@ -121,37 +120,25 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     write_bytes(path, data, what="weights")
 
 
-def write_bytes(path: Path, data: bytes, what: str = "file") -> None:
-    """Write a file in one step.
-
-    Raises:
-        NasError: it cannot be written; a former one stays as it was.
-    """
-    scratch = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError as error:
-        raise NasError(
-            f"{path}: {what} not saved: {error.strerror}; mend that and run the same command again"
-        ) from None
-    finally:
-        with suppress(OSError):
-            scratch.unlink(missing_ok=True)
-
-
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        return _mapped(path) if is_local(path) else _parsed(read_bytes(path))
     except OSError as error:
         raise NasError(f"{path}: {error.strerror or 'no such file'}") from None
     except SafetensorError as error:
         raise NasError(f"{path}: not a safetensors file: {error}") from None
+
+
+def _mapped(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def _parsed(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A file of which only the bytes are at hand: 8 of them say how long its header of JSON is."""
+    tensors = load(data)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return tensors, header.get("__metadata__", {})
 
 
 def _fill(path: Path, network: nn.Module, tensors: Mapping[str, Any]) -> None:

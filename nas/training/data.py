@@ -20,6 +20,7 @@ Rgb = tuple[float, float, float]
 _SPLIT_SEED = 20181119  # fixed: all trials of all studies hold out the same images
 _HOLDOUT_SHARE = 0.2  # of small sets; CIFAR-10 has a number of its own
 _CIFAR10_HOLDOUT = 5000
+_GIVEN: dict[tuple[str, int | None], "Data"] = {}
 
 
 class Pixels(Protocol):
@@ -116,17 +117,25 @@ def load_data(spec: str, *, resolution: int | None = None) -> Data:
     """The data set that `spec` names, its splits the same at every call.
 
     The images of a folder are cropped to squares of `resolution` pixels when they are read; the others keep
-    the size that they have. CIFAR-10 is downloaded at the first call.
+    the size that they have. CIFAR-10 is downloaded at the first call. Where `give_data` was called with the same
+    arguments, its images are returned.
 
     Raises:
         DataError: no such data set, no way to get it, or a folder without usable images.
     """
+    if (given := _GIVEN.get((spec, resolution))) is not None:
+        return given
     info = describe_data(spec)
     if spec == "cifar10":
         return _cifar10(info)
     if spec == "digits":
         return _digits(info)
     return _imagefolder(info, Path(spec.partition(":")[2]), resolution or info.resolution)
+
+
+def give_data(spec: str, resolution: int | None, data: Data) -> None:
+    """Let `load_data` of this process return `data`; for workers that were handed what another host has read."""
+    _GIVEN[spec, resolution] = data
 
 
 def stratified_order(labels: Indices, rng: np.random.Generator) -> Indices:

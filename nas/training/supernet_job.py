@@ -16,6 +16,7 @@ from nas.training.data import Data, describe_data, load_data
 from nas.training.distributed import ALONE, Peers, run_together
 from nas.training.imagefolder import list_images
 from nas.training.loop import Recipe, pick_device
+from nas.training.shared import SharedData, share_data
 from nas.training.supernet import Family, SupernetRecipe, Watch, train_supernet
 
 _FORMAT = 1  # of what is trained; another number makes cached supernets useless
@@ -75,10 +76,19 @@ class SupernetJob:
         Raises:
             NasError: it has not been trained, or its file is broken.
         """
-        family, path = Family(self._space()), self.path
-        load_weights(path, family.supernet)
+        family = _GIVEN.get(self) or self._read()
         family.supernet.to(pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
         return family
+
+    def _read(self) -> Family:
+        family = Family(self._space())
+        load_weights(self.path, family.supernet)
+        return family
+
+    def shared(self, val_images: int | None = None) -> "SharedSupernet":
+        """What workers of other hosts need of it. Raises NasError: it has not been trained."""
+        images = share_data(self.data, self.recipe.training.resolution, self.train_images, val_images)
+        return SharedSupernet(self, self._read(), images)
 
     def load_data(self, val_images: int | None = None) -> Data:
         """The images that it is trained on, and at most so many held out."""
@@ -98,6 +108,23 @@ class SupernetJob:
             _run((self, watch), ALONE)
         finally:
             torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedSupernet:
+    """A trained supernet on its way; calling it where it arrived puts it in place of the one in that host's cache."""
+
+    job: SupernetJob
+    family: Family
+    images: SharedData
+
+    def __call__(self) -> None:
+        """From now on `job.load` and `job.load_data` of this process return these."""
+        _GIVEN[self.job] = self.family
+        self.images()
+
+
+_GIVEN: dict[SupernetJob, Family] = {}
 
 
 def supernet_job(

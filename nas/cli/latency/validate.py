@@ -54,7 +54,7 @@ def validate(  # noqa: PLR0913, PLR0917
 
         plot_validation(found, plot)
     if as_json:
-        tables.print_json(found.to_dict())
+        tables.print_json({"target": setup.name, **found.to_dict()})
         return
     tables.print_table(
         ("networks", "mean error", "worst", "within 5 %", "within 10 %", "Spearman", "Kendall"),

@@ -1,6 +1,6 @@
-"""Pictures of what was found."""
+"""The front as a picture for a paper or a README."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,24 @@ from numpy.typing import NDArray
 from nas.errors import NasError
 from nas.store.records import StoredTrial
 
-_DOT, _FRONT, _BUDGET = "#9aa5b1", "#0b6e4f", "#c8553d"
+_DOT, _FRONT, _BEST, _BUDGET, _INK = "#9aa5b1", "#0072b2", "#c44e00", "#8e3a73", "#1b2127"  # those of the page
 _MANY = 10_000  # dots, from which on an SVG holds them as a picture
 
 
-def plot_front(
+def plot_front(  # noqa: PLR0913 - what is drawn, and how
     points: NDArray[np.float64],
     front: Sequence[StoredTrial],
     path: Path,
     *,
     budget_ms: float | None = None,
+    published: Mapping[str, float] | None = None,
     staircase: bool = True,
 ) -> None:
     """Draw accuracy against latency: all finished trials, the front as a staircase, the budget as a line.
 
-    `points` are accuracy and latency in ms, (N, 2). The format is that of the path's ending (.png, .svg, .pdf). A front
-    of other objectives than these two is no staircase here, but points.
+    `points` are accuracy and latency in ms, (N, 2). `published` networks stand with their predicted ms along the top:
+    their accuracies come from other trainings. The format is that of the path's ending (.png, .svg, .pdf). A front of
+    other objectives than these two is no `staircase` here, but points.
 
     Raises:
         NasError: nothing to draw, an unknown format, or a file that cannot be written.
@@ -54,14 +56,43 @@ def plot_front(
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.08)
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    named = _label_published(axes, published or {})
+    if named:
+        axes.legend(loc="lower right", framealpha=0.9, edgecolor="none")
+    else:
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     try:
         figure.savefig(path, dpi=160)
     except (OSError, ValueError) as error:
         raise NasError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
+def _label_published(axes: Any, published: Mapping[str, float]) -> bool:
+    """A diamond and a slanted name for each network inside of the axis; whether there is one."""
+    low, high = axes.get_xlim()
+    inside = {name: ms for name, ms in published.items() if low <= ms <= high}
+    for index, (name, ms) in enumerate(inside.items()):
+        at = (ms, 1), axes.get_xaxis_transform()
+        label = None if index else "published networks, latency alone"
+        look = {
+            "marker": "D",
+            "markersize": 4.5,
+            "markerfacecolor": "white",
+            "markeredgecolor": _INK,
+            "linestyle": "none",
+        }
+        axes.plot(*at[0], clip_on=False, label=label, transform=at[1], **look)
+        axes.annotate(
+            name, at[0], xycoords=at[1], xytext=(2, 6), textcoords="offset points", rotation=30, fontsize=8, color=_INK
+        )
+    axes.set_xlim(low, high)
+    return bool(inside)
+
+
 def _label_best(axes: Any, best: StoredTrial) -> None:
+    axes.plot(
+        best.latency_ms, _percent(best), marker="*", markersize=13, color=_BEST, markeredgecolor="white", zorder=4
+    )
     axes.annotate(
         f"trial:{best.id}  {best.trial.accuracy:.2%}{' predicted' if best.predicted else ''}",
         (best.latency_ms, _percent(best)),

@@ -1,0 +1,1 @@
+"""`nas adapt`, for Python: settings, the run itself, and trials with their weights."""

@@ -1,0 +1,1 @@
+"""What studies found, as a picture and as a page."""

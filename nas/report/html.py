@@ -1,0 +1,70 @@
+"""One HTML file that needs no other: the page's own markup, style and script, and the content as JSON."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError
+
+_FOLDER = Path(__file__).parent / "page"
+_STYLE, _SCRIPT, _CONTENT = "/*STYLE*/", "/*SCRIPT*/", '"CONTENT"'
+SCRIPTS = (
+    "dom.js",
+    "model.js",
+    "scale.js",
+    "front.js",
+    "network.js",
+    "charts.js",
+    "compared.js",
+    "table.js",
+    "provenance.js",
+    "main.js",
+)
+"""In the order in which they are put into the page."""
+
+
+def render(content: dict[str, Any]) -> str:
+    """The page. Everything that a user named is in the JSON alone, and becomes text in the browser, never markup."""
+    page, style = (_read(name) for name in ("page.html", "page.css"))
+    script = "\n".join(_read(name) for name in SCRIPTS)
+    head, _, rest = page.partition(_STYLE)
+    body, _, rest = rest.partition(_CONTENT)
+    between, _, tail = rest.partition(_SCRIPT)
+    return "".join((head, style, body, embedded(content), between, script, tail))
+
+
+def embedded(content: object) -> str:
+    """JSON that may stand inside of a script element: without `<`, an end tag or a comment cannot begin in it."""
+    text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _finite(data: object) -> object:
+    """The same with null for infinity and NaN, which JSON does not know."""
+    match data:
+        case float():
+            return data if math.isfinite(data) else None
+        case dict():
+            return {key: _finite(value) for key, value in data.items()}
+        case list() | tuple():
+            return [_finite(value) for value in data]
+    return data
+
+
+def write_page(content: dict[str, Any], path: Path) -> int:
+    """Write the page; returns its bytes.
+
+    Raises:
+        NasError: the file cannot be written.
+    """
+    data = render(content).encode("utf-8", "backslashreplace")
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise NasError(f"{path}: {error.strerror}") from None
+    return len(data)
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")

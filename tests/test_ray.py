@@ -1,0 +1,44 @@
+"""A search on a Ray cluster of separate nodes on this host: `ray start` processes of their own, joined by a token."""
+
+import pytest
+
+from nas.errors import ClusterError
+from nas.executors.ray import cluster as cluster_module
+from nas.executors.ray.cluster import RayCluster, connected
+from nas.executors.ray.executor import RayExecutor
+from tests.conformance.test_executor import Queue
+from tests.executor_helpers import Reading, Unprepared
+from tests.ray_cluster import free_port
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("somewhere", "expected auto, HOST:PORT or ray://HOST:10001"),
+        ("ray://127.0.0.1:{port}", "cannot be reached"),
+        ("127.0.0.1:{port}", "cannot be reached"),
+    ],
+)
+def test_an_address_that_is_no_cluster_is_one_line(address, message):
+    with pytest.raises(ClusterError, match=message):
+        cluster_module._require_listener(address.format(port=free_port()))
+
+
+def test_a_trial_that_fits_no_node_is_refused_with_what_there_is(ray_nodes, monkeypatch):
+    monkeypatch.setattr(cluster_module, "_ROOM_SECONDS", 0.0)
+    wanted = RayCluster(ray_nodes.address, cpus_per_trial=1, gpus_per_trial=1)
+    with connected(RayCluster()) as ray, pytest.raises(ClusterError, match="1 GPUs; the most that one has: 1 CPUs, 0"):
+        cluster_module._require_room(ray, wanted)
+
+
+def test_images_are_read_by_the_driver_and_lie_on_a_node_once(ray_nodes):
+    queue = Queue(4)
+    RayExecutor(RayCluster(cpus_per_trial=0.5), workers=4).run(queue, Reading())
+    assert len(queue.outcomes) == 4
+    for outcome, _ in queue.outcomes.values():
+        assert outcome.metrics == {"images": 500, "read_here": 0, "copied": 0}  # a view of the node's shared memory
+
+
+def test_what_no_worker_can_start_with_ends_the_search_in_one_line(ray_nodes):
+    with pytest.raises(ClusterError, match=r"a worker of the cluster cannot start: .*no such images"):
+        RayExecutor(RayCluster(), workers=1).run(Queue(1), Unprepared())
