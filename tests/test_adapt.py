@@ -115,7 +115,7 @@ def test_a_parent_without_weights_and_a_full_disk_end_the_study_in_one_line(seed
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nas.training.checkpoint.os.fsync", full)
+    monkeypatch.setattr("nas.storage.os.fsync", full)
     with pytest.raises(NasError, match=r"trial-0.checkpoint.safetensors: weights not saved: No space left on device"):
         judge.evaluate(trial(0, epochs=1), go_on)
     assert not list(tmp_path.iterdir())

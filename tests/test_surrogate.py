@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy_tables import FOLDER
 from nas.space import load_space
-from nas.strategies.acquisition import Aims
+from nas.strategies import surrogate
+from nas.strategies.acquisition import Aims, believing
 from nas.strategies.candidates import Candidates
 from nas.strategies.descriptors import Descriptor, presence
 from nas.strategies.gaussian_process import AccuracyModel
 from nas.strategies.registry import make_strategy
-from nas.trial import Outcome
+from nas.trial import Outcome, Proposal
 from tests.strategy_worlds import World, ended, search, space_of, within
 
 LAYERWISE = """
@@ -169,6 +170,72 @@ def test_of_a_small_space_everything_within_the_budget_is_looked_at(tmp_path):
     assert looked_at == {g for g in space.genotypes() if problem.candidate(g).latency_ms <= problem.budget_ms}
 
 
+# Batches, for many workers.
+
+
+def test_choices_that_believe_in_those_before_are_those_of_a_process_fitted_again():
+    x = rng().normal(size=(60, 5))
+    accuracies = 0.5 + 0.05 * x[:20, 0] + rng().normal(0, 0.01, 20)
+    model = AccuracyModel()
+    model.fit(x[:20], accuracies, x[:0])
+    mean, covariance, noise = model.mean_and_covariance(x[20:])
+    chosen = believing(lambda doubt: doubt + mean, covariance, noise, 4)
+    assert np.allclose(np.sqrt(covariance.diagonal()), model.mean_and_std(x[20:])[1])
+    for count, place in enumerate(chosen):
+        model.fit(x[:20], accuracies, x[20:][chosen[:count]])
+        again, doubt = model.mean_and_std(x[20:])
+        worth = np.where(np.isin(np.arange(40), chosen[:count]), -np.inf, again + doubt)
+        assert place == np.argmax(worth)
+
+
+def follow(workers, trials, monkeypatch):
+    """Numbers of fits, and the proposals of a study whose workers end in random order; and of its replay."""
+    fits = []
+    fit = AccuracyModel.fit
+    monkeypatch.setattr(AccuracyModel, "fit", lambda self, *args: (fits.append(len(args[2])), fit(self, *args)))
+    strategy, draws, running, events = (
+        make_strategy("surrogate", world().problem(), seed=1, trials=64),
+        Random(1),
+        [],
+        [],
+    )
+    for number in range(trials):
+        proposal = strategy.ask()
+        events.append((None, proposal))
+        running.append((number, proposal))
+        if len(running) == workers:
+            number_, ended_ = running.pop(draws.randrange(workers))
+            trial = ended(number_, ended_, world().outcome(ended_.architecture, draws), len(events))
+            strategy.tell(trial)
+            events.append((trial, None))
+    return fits, events
+
+
+def test_many_workers_get_batches_that_replay_as_they_were(monkeypatch):
+    monkeypatch.setattr(surrogate, "_BATCHED_FROM", 20)
+    monkeypatch.setattr(surrogate, "_WORKERS_OF_ONE", 4)
+    monkeypatch.setattr(surrogate, "_BELIEVED", 6)
+    fits, events = follow(12, 60, monkeypatch)
+    asked = [proposal for _, proposal in events if proposal]
+    assert len({proposal.architecture.id for proposal in asked}) == 60
+    single = 20 - surrogate._FIRST  # asks before there are batches, of which the first ones need no model
+    assert len(fits) <= single + (60 - 20) // 3 + 1
+    assert max(fits) == 6
+    again = make_strategy("surrogate", world().problem(), seed=1, trials=64)
+    for trial, proposal in events:
+        if trial is None:
+            assert again.ask() == proposal
+        else:
+            again.tell(trial)
+
+
+def test_few_workers_and_short_studies_get_one_proposal_at_a_time(monkeypatch):
+    monkeypatch.setattr(surrogate, "_BATCHED_FROM", 10)
+    strategy = make_strategy("surrogate", world().problem(), seed=1, trials=64)
+    search(world(), strategy, 30, seed=0)
+    assert strategy._batch == []
+
+
 # Together.
 
 
@@ -186,6 +253,54 @@ def test_a_region_where_trainings_fail_is_left():
         strategy.tell(ended(number, proposal, outcome, number))
     assert sum(failed[:10]) > 0
     assert sum(failed[25:]) <= 4
+
+
+def events(seed: int, count: int) -> list[tuple[str, int]]:
+    """What three workers do that finish out of order: ("ask", n) or ("tell", n)."""
+    draws, running, found = Random(seed), list[int](), []
+    for number in range(count):
+        while len(running) == 3 or (running and draws.random() < 0.4):
+            found.append(("tell", running.pop(draws.randrange(len(running)))))
+        running.append(number)
+        found.append(("ask", number))
+    return found
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_brought_where_it_was_by_recalling_it_goes_on_as_if_it_had_found_every_proposal_anew(tmp_path, seed):
+    whole = layerwise(tmp_path) if seed else world()  # with absent layers in the former
+    draws, count = Random(seed), 30
+
+    def follow(asked_from: int, proposals: dict[int, Proposal]) -> list[Proposal]:
+        strategy = make_strategy("surrogate", whole.problem(0.9), seed=seed, trials=count)
+        for told, (event, number) in enumerate(events(seed, count)):
+            if event == "tell":
+                strategy.tell(ended(number, proposals[number], outcomes[number], told))
+            elif number < asked_from:
+                assert strategy.recall(proposals[number])
+            else:
+                proposals[number] = strategy.ask()
+                outcome = whole.outcome(proposals[number].architecture, draws)
+                outcomes.setdefault(number, Outcome(error="broken") if number % 7 == 3 else outcome)
+        return [proposals[number] for number in range(count)]
+
+    outcomes: dict[int, Outcome] = {}
+    unbroken = follow(0, {})
+    for cut in (9, 22):
+        assert follow(cut, dict(enumerate(unbroken[:cut]))) == unbroken
+
+
+def test_what_it_cannot_have_proposed_is_not_recalled(tmp_path):
+    problem = world().problem()
+    strategy = make_strategy("surrogate", problem, seed=0, trials=40)
+    proposal = strategy.ask()
+    assert proposal is not None
+    assert not strategy.recall(proposal)  # a second time
+    slow = max((problem.sample(Random(seed)) for seed in range(3)), key=lambda candidate: candidate.latency_ms)
+    narrow = make_strategy("surrogate", world().problem(0.05), seed=0, trials=40)
+    assert not narrow.recall(Proposal(slow.architecture))
+    elsewhere = layerwise(tmp_path).problem().sample(Random(0))
+    assert not strategy.recall(Proposal(elsewhere.architecture))
 
 
 @pytest.mark.skipif(not FOLDER.exists(), reason="the accuracy tables of ../shared are not here")

@@ -1,5 +1,6 @@
 """`Aims`: how much a training is expected to improve on the best known network, or on the best known front."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Self
@@ -55,3 +56,21 @@ class Aims:
         """Whether networks (N, costs) keep to the limits of cells; costs beyond the last count as the last."""
         inside: NDArray[np.bool_] = (np.minimum(costs, self.limits[-1])[:, None, :] <= self.limits).all(2)
         return inside
+
+
+def believing(gain: Callable[[Values], Values], covariance: Values, noise: float, count: int) -> list[int]:
+    """The places of `count` networks: each has the largest `gain`, if those before it came out as expected.
+
+    `gain` is that of all N networks, by the doubts (N,) in them. A belief changes no expectation, only doubts, so that
+    a Gaussian process need not be fitted again: each choice takes its share out of the `covariance` (N, N).
+    """
+    variances, chosen, taken = covariance.diagonal().copy(), list[int](), np.empty((0, len(covariance)))
+    for _ in range(count):
+        gains = gain(np.sqrt(np.maximum(variances, 1e-10)))
+        gains[chosen] = -np.inf
+        place = int(np.argmax(gains))
+        left = covariance[place] - taken[:, place] @ taken  # what is not explained by the choices before
+        share = left / np.sqrt(max(left[place], 1e-10) + noise)
+        taken, variances = np.vstack([taken, share]), variances - share**2
+        chosen.append(place)
+    return chosen

@@ -1,0 +1,192 @@
+"""A thousand workers in simulated time: only what the store and the strategy take is real, and workers wait for it.
+
+Trainings take what real ones took: their times are drawn from those of a table, whatever the network. The driver does
+one thing at a time, as a real one does: it records an epoch or an outcome and asks for the next trial, and the seconds
+that this took on this machine pass for all who wait for it.
+"""
+
+import csv
+import heapq
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from nas.batch import compile_macs, compile_params, compile_space
+from nas.begun import Milliseconds
+from nas.latency.model import OpSumModel
+from nas.latency.targets import load_target
+from nas.reward import make_reward
+from nas.space import SearchSpace, load_space
+from nas.store.store import Store
+from nas.strategies.costs import Costs
+from nas.strategies.problem import Problem
+from nas.strategies.registry import make_strategy
+from nas.study import Entry, Study, Target
+from nas.trial import Metrics, Outcome, Trial
+
+TABLE = Path(__file__).parents[1].parent / "shared/data/accuracy/accel_nasbench_mnasnet_imagenet.csv"
+BUDGET_MS = 60.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is simulated."""
+
+    workers: int = 1000
+    trials: int = 100_000
+    epochs: int = 3
+    strategy: str = "surrogate"
+    space: str = "mobilenet_v3"
+    mean_seconds: float | None = None  # of a training; None: as the table has them
+    store: str | None = None  # a URL; None: a file of SQLite that is removed
+
+
+@dataclass
+class Clock:
+    """What has happened so far, in simulated seconds but for `real`."""
+
+    now: float = 0.0  # when the driver is free again
+    idle: float = 0.0  # of all workers
+    real: dict[str, float] = field(default_factory=lambda: {"ask": 0.0, "report": 0.0, "tell": 0.0})
+
+    def work(self, what: str, begun: float, wanted_at: float) -> None:
+        """The driver did something that was wanted at a time and that took real seconds since `begun`."""
+        seconds = perf_counter() - begun
+        self.real[what] += seconds
+        self.now = max(self.now, wanted_at) + seconds
+
+
+class Silent:
+    """A listener that shows nothing."""
+
+    def started(self, entry: Entry) -> None:
+        """Nothing."""
+
+    def reported(self, entry: Entry, epoch: int, metrics: Metrics) -> None:
+        """Nothing."""
+
+    def ended(self, entry: Entry) -> None:
+        """Nothing."""
+
+    def tick(self) -> None:
+        """Nothing."""
+
+
+def training_seconds(mean: float | None) -> list[float]:
+    """Of all trainings of the table; scaled to another mean if one is given, with the same spread."""
+    with TABLE.open(encoding="utf-8") as file:
+        lines = csv.DictReader(line for line in file if not line.startswith("#"))
+        seconds = [float(line["train_s"]) for line in lines if line["train_s"]]
+    scale = 1.0 if mean is None else mean / float(np.mean(seconds))
+    return [scale * each for each in seconds]
+
+
+def simulate(setting: Setting, log: Path | None = None) -> dict[str, Any]:
+    """Run it; every thousandth trial the figures so far go to stderr, and to `log` as a line of JSON."""
+    with TemporaryDirectory() as folder, Store.open(setting.store or Path(folder) / "trials.db") as store:
+        with _study(setting, store) as study:
+            found: dict[str, Any] = {}
+            for found in _run(setting, study):
+                line = json.dumps(found)
+                print(line, file=sys.stderr, flush=True)
+                if log is not None:
+                    with log.open("a", encoding="utf-8") as file:
+                        file.write(line + "\n")
+        return found
+
+
+def _study(setting: Setting, store: Store) -> Study:
+    space, latency = load_space(setting.space), load_target("pixel1")
+    assert isinstance(latency, OpSumModel)
+    costs = Costs(compile_space(space, latency).estimate, compile_macs(space), compile_params(space))
+    milliseconds = Milliseconds(latency)
+    problem = Problem(space, milliseconds, BUDGET_MS, make_reward("hard", BUDGET_MS), costs=costs)
+    store.create_study("simulated", {"trials": setting.trials})
+    return Study(
+        "simulated",
+        store=store,
+        strategy=make_strategy(setting.strategy, problem, seed=0, trials=setting.trials),
+        target=Target(latency.target, latency.version, milliseconds),
+        trials=setting.trials,
+        seed=0,
+        listener=Silent(),
+    )
+
+
+def _run(setting: Setting, study: Study) -> Iterator[dict[str, Any]]:
+    """The events in their order; yields the figures so far."""
+    clock, judge, times = Clock(), _Judge(load_space(setting.space)), training_seconds(setting.mean_seconds)
+    coming: list[tuple[float, int, int, Trial]] = []  # when, number, epoch, trial
+    last = {"ask": 0.0, "report": 0.0, "tell": 0.0}
+
+    def begin(free_since: float) -> bool:
+        begun = perf_counter()
+        trial = study.ask()
+        clock.work("ask", begun, free_since)
+        clock.idle += clock.now - free_since
+        if trial is not None:
+            seconds = Random(f"time/{trial.number}").choice(times) / setting.epochs
+            heapq.heappush(coming, (clock.now + seconds, trial.number, 1, trial))
+        return trial is not None
+
+    for _ in range(setting.workers):
+        begin(0.0)
+    asked, told, steps = setting.workers, 0, perf_counter()
+    while coming and asked < setting.trials:
+        at, number, epoch, trial = heapq.heappop(coming)
+        begun = perf_counter()
+        if epoch < setting.epochs:
+            study.report(trial, epoch, {"accuracy": 0.1 * epoch})
+            clock.work("report", begun, at)
+            clock.idle += clock.now - at  # it waits for the answer
+            seconds = Random(f"time/{number}").choice(times) / setting.epochs
+            heapq.heappush(coming, (clock.now + seconds, number, epoch + 1, trial))
+            continue
+        outcome = judge(trial)
+        begun = perf_counter()  # judging is the worker's
+        study.tell(trial, outcome)
+        clock.work("tell", begun, at)
+        told += 1
+        asked += begin(at)
+        if told % 1000 == 0 or asked == setting.trials:
+            yield _figures(setting, clock, told, last, perf_counter() - steps)
+            last = dict(clock.real)
+
+
+class _Judge:
+    """An accuracy that is made up: size, an effect of every choice, and noise."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        rng = np.random.default_rng(0)
+        self._space, self._macs = space, compile_macs(space)
+        self._effects = [rng.normal(0, 0.005, len(gene.choices)) for gene in space.genes]
+
+    def __call__(self, trial: Trial) -> Outcome:
+        genotype = self._space.encode(trial.proposal.architecture)
+        size = 0.03 * np.log10(self._macs(np.array([genotype]))[0])
+        effects = sum(e[c] for e, c in zip(self._effects, genotype, strict=True))
+        return Outcome({"accuracy": float(size + effects + Random(trial.seed).gauss(0.4, 0.002))})
+
+
+def _figures(setting: Setting, clock: Clock, told: int, last: dict[str, float], real: float) -> dict[str, Any]:
+    return {
+        "workers": setting.workers,
+        "trials": told,
+        "strategy": setting.strategy,
+        "epochs": setting.epochs,
+        "mean_training_seconds": float(np.mean(training_seconds(setting.mean_seconds))),
+        "busy_share": 1 - clock.idle / (setting.workers * clock.now),
+        "simulated_hours": clock.now / 3600,
+        "driver_busy_share": sum(clock.real.values()) / clock.now,
+        **{f"ms_per_{name}": 1000 * seconds / told for name, seconds in clock.real.items()},
+        "ms_per_ask_of_the_last_1000": clock.real["ask"] - last["ask"],
+        "real_seconds": real,
+    }
