@@ -15,6 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from nas.batch import compile_space
 from nas.latency.model import OpSumModel
 from nas.latency.targets import load_target
@@ -38,7 +40,7 @@ def fill(store: Store, trials: int) -> None:
     with store.batch():
         for number in range(trials):
             genotype = space.canonical(space.sample(rng))
-            network, ms = space.decode(genotype), float(batch.estimate([genotype])[0])
+            network, ms = space.decode(genotype), float(batch.estimate(np.array([genotype]))[0])
             trial = Trial(number, Proposal(network), number, TrialState.RUNNING)
             store.add_trial("random", trial, sizes(network), ms, "pixel1", model.version, {"nas": "0"})
             accuracy = 0.9 - 3 / ms - abs(rng.gauss(0, 0.03))

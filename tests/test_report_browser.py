@@ -123,6 +123,15 @@ def test_the_tab_key_reaches_every_part_and_shows_where_it_is(page):
     assert set(outlines) == {"solid"}
 
 
+def test_keys_go_from_block_to_block_and_say_what_it_costs(page):
+    page.run("document.querySelector('.blocks:not(.other) > li').focus()")
+    page.press("ArrowDown")
+    assert page.run("document.activeElement.dataset.block") == "1"
+    assert page.text("#tip").startswith("block 1: ")
+    page.press("Escape")
+    assert page.run("document.querySelector('#tip').hidden")
+
+
 def test_the_filter_leaves_what_it_says(page, content):
     trials = content["trials"]
     wanted = [

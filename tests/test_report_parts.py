@@ -44,11 +44,14 @@ def adapted(store, rule, rounds, final_epochs, budget=48.0):
             waiting.append((trial, strategy.base(number)))
             number += 1
         for trial, base in waiting:
-            accuracy, ms = rng.random(), madds(trial.proposal.architecture)
-            changes = {}
+            accuracy, changes = rng.random(), {}
+            estimated = base is not None and len(rounds) > 1 and not trial.proposal.epochs
+            figures = {"loss_change": accuracy - 0.5} if estimated else {"accuracy": accuracy}
             if base is not None:
-                changes = {"accuracy_change": accuracy - base.accuracy, "latency_change_ms": ms - base.latency_ms}
-            outcome = Outcome({"accuracy": accuracy, **changes})
+                changes = {"latency_change_ms": madds(trial.proposal.architecture) - madds(base.architecture)}
+            if base is not None and not estimated:
+                changes = {"accuracy_change": accuracy - base.accuracy, **changes}
+            outcome = Outcome({**figures, **changes})
             store.finish("s", trial.number, outcome, told=trial.number)
             strategy.tell(Trial(trial.number, trial.proposal, 0, TrialState.COMPLETE, outcome))
     return strategy
@@ -128,7 +131,7 @@ def test_the_command_of_an_adapt_study_has_the_same_settings(monkeypatch, tmp_pa
             caught.append(settings)
             raise NasError("seen")
 
-        monkeypatch.setattr("nas.adapt.adapt", adapt)
+        monkeypatch.setattr("nas.adapt.run.adapt", adapt)
         with pytest.raises(NasError, match="seen"):
             store = f"sqlite:///{tmp_path}/t.db"
             CliRunner().invoke(nas, [*words, "--store", store], catch_exceptions=False)
@@ -139,6 +142,12 @@ def test_the_command_of_an_adapt_study_has_the_same_settings(monkeypatch, tmp_pa
     first = settings_of(["adapt", *options.split(), "--from-scratch"])
     again = shlex.split(command(StudyRecord("a", asdict(first), created_at=None)))
     assert settings_of(again[1:]) == first
+
+
+def test_a_part_of_a_run_is_made_by_the_run():
+    record = StudyRecord("rediscover_small-pilot-adapt", {"source": "x", "rule": "y", "budget_ms": 1}, created_at=None)
+    runs = [{"study": "rediscover_large", "scale": "pilot"}, {"study": "rediscover_small", "scale": "pilot"}]
+    assert command(record, runs) == "nas run rediscover_small/study.yaml --scale pilot"
 
 
 def test_a_study_that_no_command_made_has_none():

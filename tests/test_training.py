@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from nas import storage
 from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
 from nas.errors import NasError
 from nas.network.build import build
-from nas.training import checkpoint
 from nas.training.batches import eval_batches, train_batches
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.data import load_data
@@ -211,7 +211,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_former_file(tmp_path, monkeypatc
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(storage.os, "fsync", full)
     with pytest.raises(NasError, match=r"w\.safetensors: weights not saved: No space left on device"):
         save_weights(path, build(NETWORK, seed=2), {})
     assert path.read_bytes() == before

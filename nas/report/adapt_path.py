@@ -24,65 +24,79 @@ class Iteration:
 def read_path(trials: Sequence[StoredTrial], settings: Mapping[str, Any]) -> list[Iteration]:
     """The iterations of an adapt study, in order; `trials` are all of its trials by number, `settings` its own.
 
-    A proposal records by how much its accuracy and latency differ from those of the network that it was cut from. So
-    the network of an iteration is known by both figures, and the winner of the one before by having them.
+    A proposal records by how much its latency differs from that of the network that it was cut from and, if it was
+    judged and not just estimated, its accuracy. So proposals of one iteration follow one another with the same base,
+    and the base is the last trial before them with its figures.
     """
-    groups: dict[tuple[float, float], list[int]] = {}
+    groups: list[list[int]] = []
     for place, stored in enumerate(trials):
-        if (figures := _base(stored)) is not None:
-            groups.setdefault(figures, []).append(place)
-    found: list[Iteration] = []
-    bases = list(groups)
-    base = next((p for p, stored in enumerate(trials) if _own(stored) == bases[0]), None) if bases else None
-    for index, figures in enumerate(bases):
-        if base is None:
-            break
-        wanted = bases[index + 1] if index + 1 < len(bases) else None
-        proposals = groups[figures]
-        if wanted is not None:
-            chosen = next((p for p in reversed(proposals) if _own(trials[p]) == wanted), None)
+        base_ms = _base_ms(stored)
+        if base_ms is None:
+            continue
+        if groups and _base_ms(trials[groups[-1][-1]]) == base_ms:
+            groups[-1].append(place)
         else:
-            chosen = _last(trials, proposals, settings)
-        found.append(Iteration(base, tuple(proposals), chosen))
-        base = chosen
-    return found
+            groups.append([place])
+    bases = [_base(trials, group) for group in groups]
+    chosen = [base if base in group else None for group, base in zip(groups, bases[1:], strict=False)]
+    if groups:
+        chosen.append(_last(trials, groups[-1], settings))
+    steps = zip(groups, bases, chosen, strict=True)
+    return [Iteration(base, tuple(group), winner) for group, base, winner in steps if base is not None]
 
 
-def _last(trials: Sequence[StoredTrial], proposals: Sequence[int], settings: Mapping[str, Any]) -> int | None:
+def _base(trials: Sequence[StoredTrial], group: Sequence[int]) -> int | None:
+    """The last trial before the group that was judged and has the figures of the group's base."""
+    base_ms = _base_ms(trials[group[0]])
+    accuracies = {accuracy for place in group if (accuracy := _base_accuracy(trials[place])) is not None}
+    for place in range(group[0] - 1, -1, -1):
+        accuracy = trials[place].trial.accuracy
+        if accuracy is None or _rounded(trials[place].latency_ms) != base_ms:
+            continue
+        if not accuracies or _rounded(accuracy) in accuracies:
+            return place
+    return None
+
+
+def _last(trials: Sequence[StoredTrial], group: Sequence[int], settings: Mapping[str, Any]) -> int | None:
     """The winner of the last iteration: what was trained at the end or, without such a training, the rule's choice."""
     last = trials[-1]
-    if _base(last) is None and last.trial.accuracy is not None:
+    judged = [place for place in group if trials[place].trial.accuracy is not None]
+    if _base_ms(last) is None and last.trial.accuracy is not None:
         network = last.trial.proposal.architecture
-        return next((p for p in reversed(proposals) if trials[p].trial.proposal.architecture == network), None)
-    if settings.get("final_epochs") or not all(stored.trial.state.ended for stored in trials):
+        return next((p for p in reversed(judged) if trials[p].trial.proposal.architecture == network), None)
+    if settings.get("final_epochs") or not judged or not all(stored.trial.state.ended for stored in trials):
         return None
-    final_round = [p for p in proposals if trials[p].trial.proposal.epochs == last.trial.proposal.epochs]
-    best = max(final_round, key=lambda place: _merit(trials[place], settings))
+    final_round = [p for p in judged if trials[p].trial.proposal.epochs == last.trial.proposal.epochs]
+    best = max(final_round or judged, key=lambda place: _merit(trials[place], settings))
     latency_ms = trials[best].latency_ms
     return best if latency_ms is not None and latency_ms <= settings["budget_ms"] else None
 
 
-def _merit(stored: StoredTrial, settings: Mapping[str, Any]) -> float:
+def _merit(stored: StoredTrial, settings: Mapping[str, Any]) -> tuple[float, float]:
     """Larger is better, as in `nas.strategies.netadapt`."""
     assert stored.trial.outcome is not None
     metrics = stored.trial.outcome.metrics
     if settings.get("rule") == "mobilenet_v3":
-        return -metrics["accuracy_change"] / metrics["latency_change_ms"]
-    return metrics["accuracy"]
+        merit = -metrics["accuracy_change"] / metrics["latency_change_ms"]
+    else:
+        merit = -metrics["loss"] if "loss" in metrics else metrics["accuracy"]
+    return merit, -(stored.latency_ms or 0.0)
 
 
-def _own(stored: StoredTrial) -> tuple[float, float] | None:
-    accuracy, latency_ms = stored.trial.accuracy, stored.latency_ms
-    if accuracy is None or latency_ms is None:
-        return None
-    return round(accuracy, _DIGITS), round(latency_ms, _DIGITS)
-
-
-def _base(stored: StoredTrial) -> tuple[float, float] | None:
-    """Accuracy and latency of the network that the proposal was cut from."""
-    accuracy, latency_ms = stored.trial.accuracy, stored.latency_ms
+def _base_ms(stored: StoredTrial) -> float | None:
+    """Latency of the network that the proposal was cut from; None for the seed, the last training, and failures."""
     metrics = stored.trial.outcome.metrics if stored.trial.outcome else {}
-    if accuracy is None or latency_ms is None or "latency_change_ms" not in metrics:
+    if stored.latency_ms is None or "latency_change_ms" not in metrics:
         return None
-    changes = metrics["accuracy_change"], metrics["latency_change_ms"]
-    return round(accuracy - changes[0], _DIGITS), round(latency_ms - changes[1], _DIGITS)
+    return _rounded(stored.latency_ms - metrics["latency_change_ms"])
+
+
+def _base_accuracy(stored: StoredTrial) -> float | None:
+    metrics = stored.trial.outcome.metrics if stored.trial.outcome else {}
+    accuracy = stored.trial.accuracy
+    return None if accuracy is None else _rounded(accuracy - metrics["accuracy_change"])
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, _DIGITS)

@@ -1,7 +1,7 @@
 """The command that repeats a study, made of its settings."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nas.store.records import StudyRecord
@@ -40,9 +40,16 @@ _ADAPT = {
 }
 
 
-def command(record: StudyRecord) -> str | None:
-    """The command that makes the same study, for a shell; None for studies that no command of ours made."""
+def command(record: StudyRecord, runs: Sequence[Mapping[str, Any]] = ()) -> str | None:
+    """The command that makes the same study, for a shell; None for studies that no command of ours made.
+
+    A study that is a part of one of the `runs` (records of `nas run`) is made by that; how many held-out images judge
+    a network of a search is no option of `nas search`, but of a study file.
+    """
     settings = record.settings
+    for run in runs:
+        if record.name.startswith(f"{run['study']}-{run['scale']}-"):
+            return shlex.join(["nas", "run", f"{run['study']}/study.yaml", "--scale", run["scale"]])
     if "source" in settings and "rule" in settings:
         words = ["nas", "adapt", *_options(settings, _ADAPT), *_flags(settings, ("from_scratch", "distill"))]
     elif "space" in settings and "strategy" in settings:

@@ -63,7 +63,7 @@ def page_content(
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "kinds": [_kind_record(of, places, studies, trials, drawings) for of, places in kinds.items()],
         "studies": [
-            _study_record(record, group) for record, group in zip(studies.records, studies.trials, strict=True)
+            _study_record(record, group, runs) for record, group in zip(studies.records, studies.trials, strict=True)
         ],
         "trials": trials,
         "runs": list(runs),
@@ -171,7 +171,7 @@ def _classes(networks: Mapping[Architecture, int]) -> int:
     return next((network.num_classes for network in networks), 1000)
 
 
-def _study_record(record: StudyRecord, trials: Sequence[StoredTrial]) -> Plain:
+def _study_record(record: StudyRecord, trials: Sequence[StoredTrial], runs: Sequence[Plain]) -> Plain:
     states: dict[str, int] = {}
     for stored in trials:
         states[stored.trial.state.value] = states.get(stored.trial.state.value, 0) + 1
@@ -190,7 +190,7 @@ def _study_record(record: StudyRecord, trials: Sequence[StoredTrial]) -> Plain:
         "versions": versions,
         "hosts": sorted({stored.host for stored in trials}),
         "latency_versions": sorted({stored.latency_version for stored in trials if stored.latency_version}),
-        "command": command(record),
+        "command": command(record, runs),
         "path": [[step.base, list(step.proposals), step.chosen] for step in read_path(trials, record.settings)],
     }
 
@@ -198,7 +198,7 @@ def _study_record(record: StudyRecord, trials: Sequence[StoredTrial]) -> Plain:
 def _device_record(device: Device, drawings: Drawings) -> Plain:
     """Where the latencies come from, and the places of all networks of the page."""
     if device.model is None:
-        return {"absent": device.absent, "places": drawings.places}
+        return {"absent": device.absent, "places": drawings.places, "ops": drawings.ops}
     about = device.model.device
     return {
         "device": about.device,
@@ -213,4 +213,5 @@ def _device_record(device: Device, drawings: Drawings) -> Plain:
         "coverage": about.coverage,
         "provenance": [dict(entry) for entry in about.provenance],
         "places": drawings.places,
+        "ops": drawings.ops,
     }

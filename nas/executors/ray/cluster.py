@@ -91,6 +91,8 @@ def reason(error: BaseException) -> str:
             "the cluster's token is missing or wrong; set RAY_AUTH_TOKEN to that of the cluster, or RAY_AUTH_MODE to "
             "disabled if it has none"
         )
+    if "Failed to connect to Ray cluster" in text:  # all that it says of a wrong token, too
+        return "does not answer; is it still running, and is RAY_AUTH_TOKEN (or ~/.ray/auth_token) its token?"
     if "ersion mismatch" in text:
         return f"{text}; expected the same versions of Ray and Python here as on the cluster"
     if "Could not find any running Ray instance" in text:
@@ -137,6 +139,6 @@ def _require_room(ray: Any, cluster: RayCluster) -> None:
     largest = ", ".join(f"{max((node.get(kind, 0) for node in nodes), default=0):g} {kind}s" for kind in needed)
     wanted = ", ".join(f"{amount:g} {kind}s" for kind, amount in needed.items())
     raise ClusterError(
-        f"Ray cluster {cluster.address}: no node has room for a trial of {wanted}; the most that one has: {largest} (of a "
-        f"cluster that starts nodes on demand one must be there: min_workers: 1)"
+        f"Ray cluster {cluster.address}: no node has room for a trial of {wanted}; the most that one has: {largest} "
+        f"(of a cluster that starts nodes on demand, one must be there: min_workers: 1)"
     )

@@ -11,26 +11,60 @@ function kindName(k) {
 }
 
 function drawHead() {
-  const k = kind(), names = k.studies.map((place) => content.studies[place].name), title = names.length > 3 ? `${names.length} studies` : names.join(", ");
+  const k = kind(),
+    names = k.studies.map((place) => content.studies[place].name),
+    title = names.length > 3 ? `${names.length} studies` : names.join(", ");
   byId("title").textContent = title;
   document.title = `${title} – nas report`;
   const limit = k.budget === null ? "" : ` within ${k.budget} ms`;
   if (k.best === null) show(byId("lead"), `No network${limit}${onTarget()} was judged yet.`);
   else {
-    show(byId("lead"), `Best network${limit}${onTarget()}: `, el("b", {}, trialName(k.best)), `, ${accuracyWord()} `, el("b", {}, accuracyText(k.best)), " at ", el("b", {}, ms(T.latency[k.best])),
-      k.predicted ? ". Nothing was trained: both figures are predictions." : ". The latency is a prediction.");
+    show(
+      byId("lead"),
+      `Best network${limit}${onTarget()}: `,
+      el("b", {}, trialName(k.best)),
+      `, ${accuracyWord()} `,
+      el("b", {}, accuracyText(k.best)),
+      " at ",
+      el("b", {}, ms(T.latency[k.best])),
+      k.predicted ? ". Nothing was trained: both figures are predictions." : ". The latency is a prediction.",
+    );
   }
-  const { all, points } = members(state.kind), tile = (name, value, small) => el("div", {}, el("dt", {}, name), el("dd", {}, value, small ? el("small", {}, small) : null));
-  show(byId("tiles"), k.best === null ? null : [
-    tile(k.predicted ? "predicted accuracy" : "accuracy", percent(T.accuracy[k.best]), T.high[k.best] === null ? null : `${percent(T.low[k.best], 1)} to ${percent(T.high[k.best], 1)}`),
-    tile("latency", ms(T.latency[k.best]), k.budget === null ? null : `budget ${k.budget} ms`),
-    tile("MAdds", millions(T.macs[k.best])), tile("params", millions(T.params[k.best], 2)),
-  ], tile("trials", count(all.length), points.length < all.length ? `${count(points.length)} judged` : "all judged"), tile("front", String(k.front.length), "networks"));
+  const { all, points } = members(state.kind),
+    tile = (name, value, small) =>
+      el("div", {}, el("dt", {}, name), el("dd", {}, value, small ? el("small", {}, small) : null));
+  show(
+    byId("tiles"),
+    k.best === null
+      ? null
+      : [
+          tile(
+            k.predicted ? "predicted accuracy" : "accuracy",
+            percent(T.accuracy[k.best]),
+            T.high[k.best] === null ? null : `${percent(T.low[k.best], 1)} to ${percent(T.high[k.best], 1)}`,
+          ),
+          tile("latency", ms(T.latency[k.best]), k.budget === null ? null : `budget ${k.budget} ms`),
+          tile("MAdds", millions(T.macs[k.best])),
+          tile("params", millions(T.params[k.best], 2)),
+        ],
+    tile("trials", count(all.length), points.length < all.length ? `${count(points.length)} judged` : "all judged"),
+    tile("front", String(k.front.length), "networks"),
+  );
 }
 
 function drawKinds() {
-  show(byId("kinds"), content.kinds.length < 2 ? [] : content.kinds.map((k, index) =>
-    el("button", { type: "button", "aria-pressed": String(index === state.kind), onclick: () => open(index) }, kindName(k))));
+  show(
+    byId("kinds"),
+    content.kinds.length < 2
+      ? []
+      : content.kinds.map((k, index) =>
+          el(
+            "button",
+            { type: "button", "aria-pressed": String(index === state.kind), onclick: () => open(index) },
+            kindName(k),
+          ),
+        ),
+  );
 }
 
 function open(index) {
@@ -44,7 +78,8 @@ onChange(({ kind: changed }) => {
   drawKinds();
 });
 
-const root = document.documentElement, darkly = matchMedia("(prefers-color-scheme: dark)");
+const root = document.documentElement,
+  darkly = matchMedia("(prefers-color-scheme: dark)");
 
 function setTheme(dark, remember) {
   root.dataset.theme = dark ? "dark" : "light";
@@ -70,5 +105,11 @@ drawProvenance();
 setTheme(root.dataset.theme === "dark", false);
 darkly.addEventListener("change", (event) => stored("getItem", "nas-report-theme") || setTheme(event.matches, false));
 byId("theme").addEventListener("click", () => setTheme(root.dataset.theme !== "dark", true));
-document.addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
-requestAnimationFrame(() => setTimeout(() => { root.dataset.drawn = performance.now().toFixed(1); }));
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") hideTip();
+});
+requestAnimationFrame(() =>
+  setTimeout(() => {
+    root.dataset.drawn = performance.now().toFixed(1);
+  }),
+);

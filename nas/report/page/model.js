@@ -18,7 +18,8 @@ function change(values) {
 
 /** Indices of all trials of the kind, of those with both figures, and which are on its front. */
 const members = memo((k) => {
-  const mine = new Set(content.kinds[k].studies), all = [];
+  const mine = new Set(content.kinds[k].studies),
+    all = [];
   for (let i = 0; i < T.id.length; i++) if (mine.has(T.study[i])) all.push(i);
   const points = all.filter((i) => T.accuracy[i] !== null && T.latency[i] !== null);
   return { all, points, front: new Set(content.kinds[k].front) };
@@ -38,20 +39,37 @@ const trialName = (i) => `trial:${T.id[i]}`;
 const studyName = (i) => content.studies[T.study[i]].name;
 
 /** Places of a network as objects with the keys that the content names. */
-const drawn = (network) => (network || []).map((index) => {
-  const row = device().places[index];
-  return Object.fromEntries(content.place.map((name) => [name, row[placeKeys[name]]]));
-});
+const drawn = (network) =>
+  (network || []).map((index) => {
+    const row = device().places[index];
+    const place = Object.fromEntries(content.place.map((name) => [name, row[placeKeys[name]]]));
+    return { ...place, ops: place.ops.map((op) => device().ops[op]) };
+  });
 
 const networkOf = (i) => (device() ? drawn(T.networks[T.network[i]]) : []);
 
 const ROLES = {
-  conv: "conv", expand: "expand", depthwise: "depthwise", squeeze: "se", reduce: "se", excite: "se", scale: "se",
-  project: "project", linear: "other", classifier: "other", pool: "other", shortcut: "other", add: "other",
+  conv: "conv",
+  expand: "expand",
+  depthwise: "depthwise",
+  squeeze: "se",
+  reduce: "se",
+  excite: "se",
+  scale: "se",
+  project: "project",
+  linear: "other",
+  classifier: "other",
+  pool: "other",
+  shortcut: "other",
+  add: "other",
 };
 const ROLE_NAMES = {
-  conv: "dense convolution", expand: "expansion (1×1)", depthwise: "depthwise", se: "squeeze-and-excite",
-  project: "projection (1×1)", other: "pooling, sums, linear",
+  conv: "dense convolution",
+  expand: "expansion (1×1)",
+  depthwise: "depthwise",
+  se: "squeeze-and-excite",
+  project: "projection (1×1)",
+  other: "pooling, sums, linear",
 };
 
 /** Milliseconds by role of the ops of places; null where the device's table is not known. */
@@ -66,7 +84,13 @@ function byRole(places) {
   return sums;
 }
 
-const PARTS = { mobilenet: "MobileNet", mnasnet: "MnasNet", proxylessnas: "ProxylessNAS", large: "Large", small: "Small" };
+const PARTS = {
+  mobilenet: "MobileNet",
+  mnasnet: "MnasNet",
+  proxylessnas: "ProxylessNAS",
+  large: "Large",
+  small: "Small",
+};
 
 /** `mobilenet_v3_large_075` as people write it: MobileNetV3-Large 0.75. */
 function pretty(name) {
@@ -94,28 +118,49 @@ function accuracyText(i) {
 
 /** What a tooltip says of a trial. */
 function aboutTrial(i) {
-  const place = i === kind().best ? "best within the budget" : members(state.kind).front.has(i) ? "on the front"
-    : within(i) ? null : "over the budget";
-  return [el("b", {}, trialName(i)), el("dl", {}, ...terms([
-    [kind().predicted ? "predicted" : "accuracy", accuracyText(i)],
-    ["on test images", T.test[i] === null ? null : percent(T.test[i])],
-    ["latency", `${ms(T.latency[i])}, predicted`],
-    ["MAdds", millions(T.macs[i])],
-    ["params", millions(T.params[i], 2)],
-    ["study", content.studies.length > 1 ? studyName(i) : null],
-    ["", place],
-  ]))];
+  const place =
+    i === kind().best
+      ? "best within the budget"
+      : members(state.kind).front.has(i)
+        ? "on the front"
+        : within(i)
+          ? null
+          : "over the budget";
+  return [
+    el("b", {}, trialName(i)),
+    el(
+      "dl",
+      {},
+      ...terms([
+        [kind().predicted ? "predicted" : "accuracy", accuracyText(i)],
+        ["on test images", T.test[i] === null ? null : percent(T.test[i])],
+        ["latency", `${ms(T.latency[i])}, predicted`],
+        ["MAdds", millions(T.macs[i])],
+        ["params", millions(T.params[i], 2)],
+        ["study", content.studies.length > 1 ? studyName(i) : null],
+        ["", place],
+      ]),
+    ),
+  ];
 }
 
 /** What a tooltip says of a published network. */
 function aboutReference(reference) {
   const published = reference.published.find((entry) => entry.top1 !== null);
-  return [el("b", {}, pretty(reference.name)), el("dl", {}, ...terms([
-    ["latency", `${ms(reference.ms)} (${fixed(reference.low_ms, 1)} to ${fixed(reference.high_ms, 1)}), predicted`],
-    ["MAdds", millions(reference.macs)],
-    ["params", millions(reference.params, 2)],
-    ["published", published ? `top-1 ${published.top1} % (${published.source})` : null],
-  ])), reference.trial === null
-    ? el("small", {}, "Published accuracies are of another training; on this axis it has none.")
-    : el("small", {}, `Judged here as ${trialName(reference.trial)}: ${accuracyText(reference.trial)}.`)];
+  return [
+    el("b", {}, pretty(reference.name)),
+    el(
+      "dl",
+      {},
+      ...terms([
+        ["latency", `${ms(reference.ms)} (${fixed(reference.low_ms, 1)} to ${fixed(reference.high_ms, 1)}), predicted`],
+        ["MAdds", millions(reference.macs)],
+        ["params", millions(reference.params, 2)],
+        ["published", published ? `top-1 ${published.top1} % (${published.source})` : null],
+      ]),
+    ),
+    reference.trial === null
+      ? el("small", {}, "Published accuracies are of another training; on this axis it has none.")
+      : el("small", {}, `Judged here as ${trialName(reference.trial)}: ${accuracyText(reference.trial)}.`),
+  ];
 }

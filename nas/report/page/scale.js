@@ -8,17 +8,20 @@ function linear([from, to], [start, end]) {
 
 /** Round numbers inside of a range, about so many. */
 function ticks(from, to, number) {
-  const raw = (to - from) / Math.max(1, number), power = 10 ** Math.floor(Math.log10(raw));
+  const raw = (to - from) / Math.max(1, number),
+    power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].find((factor) => factor * power >= raw * 0.999) * power;
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   const found = [];
-  for (let value = Math.ceil(from / step - 1e-9) * step; value <= to + step * 1e-9; value += step) found.push([value, fixed(value, digits)]);
+  for (let value = Math.ceil(from / step - 1e-9) * step; value <= to + step * 1e-9; value += step)
+    found.push([value, fixed(value, digits)]);
   return found;
 }
 
 /** Smallest and largest value with a margin; a single value gets one, too. */
 function extent(values, margin = 0.04) {
-  let low = Infinity, high = -Infinity;
+  let low = Infinity,
+    high = -Infinity;
   for (const value of values) {
     if (value < low) low = value;
     if (value > high) high = value;
@@ -53,7 +56,8 @@ class Plot {
   }
 
   redraw() {
-    const { clientWidth: width, clientHeight: height } = this.host, ratio = window.devicePixelRatio || 1;
+    const { clientWidth: width, clientHeight: height } = this.host,
+      ratio = window.devicePixelRatio || 1;
     if (!width || !height) return;
     Object.assign(this, { width, height });
     this.surface.width = Math.round(width * ratio);
@@ -80,22 +84,29 @@ class Plot {
     this.y = linear(yDomain, [bottom, top]);
     for (const [value, text] of this.x.ticks(Math.min(10, (right - left) / 70))) {
       const x = this.x(value);
-      this.add(svg("path", { d: `M${x} ${top}V${bottom}`, stroke: "var(--grid)" }),
-        svg("text", { x, y: bottom + 17, "text-anchor": "middle" }, text));
+      this.add(
+        svg("path", { d: `M${x} ${top}V${bottom}`, stroke: "var(--grid)" }),
+        svg("text", { x, y: bottom + 17, "text-anchor": "middle" }, text),
+      );
     }
     for (const [value, text] of rows ? [] : this.y.ticks(Math.min(8, (bottom - top) / 42))) {
       const y = this.y(value);
-      this.add(svg("path", { d: `M${left} ${y}H${right}`, stroke: "var(--grid)" }),
-        svg("text", { x: left - 7, y: y + 4, "text-anchor": "end" }, text));
+      this.add(
+        svg("path", { d: `M${left} ${y}H${right}`, stroke: "var(--grid)" }),
+        svg("text", { x: left - 7, y: y + 4, "text-anchor": "end" }, text),
+      );
     }
-    this.add(svg("path", { d: `M${left} ${bottom}H${right}`, stroke: "var(--line)" }),
+    this.add(
+      svg("path", { d: `M${left} ${bottom}H${right}`, stroke: "var(--line)" }),
       svg("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, xName),
-      svg("text", { x: -(top + bottom) / 2, y: 12, "text-anchor": "middle", transform: "rotate(-90)" }, yName));
+      svg("text", { x: -(top + bottom) / 2, y: 12, "text-anchor": "middle", transform: "rotate(-90)" }, yName),
+    );
   }
 
   /** Filled circles at (x, y) pairs in data units, clipped to the plot. */
   dots(points, colour, radius, alpha = 1) {
-    const { left, top, right, bottom } = this.inner, c = this.canvas;
+    const { left, top, right, bottom } = this.inner,
+      c = this.canvas;
     c.save();
     c.beginPath();
     c.rect(left, top, right - left, bottom - top);
@@ -112,9 +123,14 @@ class Plot {
 
   /** The elements, of which only what lies inside of the axes is to be seen. */
   clipped(...nodes) {
-    const { left, top, right, bottom } = this.inner, id = `inside-${Plot.all.indexOf(this)}`;
-    return svg("g", {}, svg("clipPath", { id }, svg("rect", { x: left, y: top, width: right - left, height: bottom - top })),
-      svg("g", { "clip-path": `url(#${id})` }, nodes));
+    const { left, top, right, bottom } = this.inner,
+      id = `inside-${Plot.all.indexOf(this)}`;
+    return svg(
+      "g",
+      {},
+      svg("clipPath", { id }, svg("rect", { x: left, y: top, width: right - left, height: bottom - top })),
+      svg("g", { "clip-path": `url(#${id})` }, nodes),
+    );
   }
 
   /** Whether a point in data units lies inside of the plot. */
@@ -125,9 +141,29 @@ class Plot {
   /** A vertical line with a word at its top. */
   upright(value, text, colour, attributes = {}) {
     if (value < this.x.from || value > this.x.to) return;
-    const { top, bottom, right } = this.inner, x = this.x(value), late = x > right - 90;
-    this.add(svg("path", { d: `M${x} ${top}V${bottom}`, stroke: `var(--${colour})`, "stroke-width": 2, "stroke-dasharray": "6 4", ...attributes }),
-      svg("text", { x: x + (late ? -6 : 6), y: bottom - 8, "text-anchor": late ? "end" : "start", class: "halo", style: `fill: var(--${colour}); font-weight: 600` }, text));
+    const { top, bottom, right } = this.inner,
+      x = this.x(value),
+      late = x > right - 90;
+    this.add(
+      svg("path", {
+        d: `M${x} ${top}V${bottom}`,
+        stroke: `var(--${colour})`,
+        "stroke-width": 2,
+        "stroke-dasharray": "6 4",
+        ...attributes,
+      }),
+      svg(
+        "text",
+        {
+          x: x + (late ? -6 : 6),
+          y: bottom - 8,
+          "text-anchor": late ? "end" : "start",
+          class: "halo",
+          style: `fill: var(--${colour}); font-weight: 600`,
+        },
+        text,
+      ),
+    );
   }
 }
 
