@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -94,6 +94,9 @@ _BLOCKS: dict[str, type[Block]] = {
     "linear": LinearBlock,
 }
 _OPS: dict[type[Block], str] = {block: op for op, block in _BLOCKS.items()}
+# `fields` is slow, and a front of a large database reads thousands of networks
+_FIELDS = {block: tuple(field.name for field in fields(block)) for block in _OPS}
+_REQUIRED = {block: {field.name for field in fields(block) if field.default is MISSING} for block in _OPS}
 _WORDS: dict[str, tuple[str, ...]] = {
     "act": get_args(Activation),
     "project_act": get_args(Activation),
@@ -200,7 +203,7 @@ def fitting_skip(skip: Skip, in_channels: int, channels: int, stride: int) -> Sk
 
 
 def _block_to_dict(block: Block) -> dict[str, Any]:
-    return {"op": op_name(block), **{field.name: getattr(block, field.name) for field in fields(block)}}
+    return {"op": op_name(block), **{name: getattr(block, name) for name in _FIELDS[type(block)]}}
 
 
 def _block_from_dict(index: int, data: object) -> Block:
@@ -208,13 +211,11 @@ def _block_from_dict(index: int, data: object) -> Block:
     if not isinstance(data, Mapping) or not isinstance(data.get("op"), str) or data["op"] not in _BLOCKS:
         raise ArchitectureError(f"{place}: op must be one of {', '.join(_BLOCKS)}")
     block = _BLOCKS[data["op"]]
-    known = {f.name for f in fields(block)}
-    required = {f.name for f in fields(block) if f.default is MISSING}
     values = {key: value for key, value in data.items() if key != "op"}
-    return block(**_require_keys(place, values, known, required))
+    return block(**_require_keys(place, values, _FIELDS[block], _REQUIRED[block]))
 
 
-def _require_keys(place: str, data: object, known: set[str], required: set[str]) -> dict[str, Any]:
+def _require_keys(place: str, data: object, known: Collection[str], required: set[str]) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise ArchitectureError(f"{place}: expected keys and values, found {type(data).__name__}")
     for key in data:
@@ -241,14 +242,14 @@ def _require_order(blocks: tuple[Block, ...]) -> None:
 
 
 def _require_block(index: int, block: Block, in_channels: int) -> None:
-    for field in fields(block):
-        value = getattr(block, field.name)
-        place = f"blocks[{index}].{field.name}"
-        if field.name in _WORDS:
-            if value not in _WORDS[field.name]:
-                raise ArchitectureError(f"{place} is {value!r}; expected one of {', '.join(_WORDS[field.name])}")
+    for name in _FIELDS[type(block)]:
+        value = getattr(block, name)
+        place = f"blocks[{index}].{name}"
+        if name in _WORDS:
+            if value not in _WORDS[name]:
+                raise ArchitectureError(f"{place} is {value!r}; expected one of {', '.join(_WORDS[name])}")
         else:
-            _require_count(place, value, least=0 if field.name == "se_channels" else 1)
+            _require_count(place, value, least=0 if name == "se_channels" else 1)
     if isinstance(block, ConvBlock | SepConvBlock | MBConvBlock):
         if block.kernel % 2 == 0:
             raise ArchitectureError(f"blocks[{index}].kernel is {block.kernel}; expected an odd number")

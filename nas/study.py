@@ -18,10 +18,11 @@ from nas.stopping import SuccessiveHalving
 from nas.store.owners import this_process
 from nas.store.records import Sizes, StoredTrial
 from nas.store.store import Store
-from nas.trial import Metrics, Outcome, Proposal, Strategy, Trial, TrialState
+from nas.trial import Metrics, Outcome, Proposal, Recalling, Strategy, Trial, TrialState
 
 LEASE_SECONDS = 60.0  # after which another process may take over a study whose driver fell silent
 _HEARTBEAT_SECONDS = 10.0
+_ASKED_EVERY, _ASKED = 20, 20  # recorded proposals that a replay finds anew to compare: these, and so many at the end
 _RECORDED_PACKAGES = ("torch", "numpy", "optuna")
 
 
@@ -132,7 +133,7 @@ class Study:
         outcomes = sorted((s for s in recorded if s.trial.told is not None), key=_told)
         for stored in recorded:
             self._tell_until(stored.trial.asked_after, outcomes)
-            if stored.trial.number >= self._inherited and self._strategy.ask() != stored.trial.proposal:
+            if stored.trial.number >= self._inherited and not self._repeats(stored.trial, len(recorded)):
                 raise StudyError(
                     f"study {self.name!r}: trial {stored.trial.number} would now be another network; the search space, "
                     f"the data, or nas or a package that it builds on changed since. --fork begins a new study from "
@@ -142,6 +143,12 @@ class Study:
             self._beat()
         self._tell_until(len(outcomes), outcomes)
         self._waiting.extend(s.trial for s in recorded if s.trial.state is TrialState.WAITING)
+
+    def _repeats(self, trial: Trial, recorded: int) -> bool:
+        """Whether the strategy comes to the recorded proposal again; one that can recall it is asked now and then."""
+        if isinstance(self._strategy, Recalling) and trial.number % _ASKED_EVERY and trial.number < recorded - _ASKED:
+            return self._strategy.recall(trial.proposal)
+        return self._strategy.ask() == trial.proposal
 
     def _tell_until(self, count: int, outcomes: list[StoredTrial]) -> None:
         for stored in outcomes[self._told : count]:

@@ -100,6 +100,18 @@ class Strategy(Protocol):
         ...
 
 
+@runtime_checkable
+class Recalling(Protocol):
+    """A strategy that can be brought where it was without finding its earlier proposals anew."""
+
+    def recall(self, proposal: Proposal) -> bool:
+        """Become what `ask` would have made of the strategy if it had returned this proposal.
+
+        False: `ask` cannot have returned it, and the strategy is of no more use.
+        """
+        ...
+
+
 class Evaluator(Protocol):
     """Judges one network. Picklable; runs in a worker; its exceptions become failed trials."""
 

@@ -13,6 +13,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _numbers = count()
 
 
+def pytest_collection_modifyitems(items):
+    """Tests on a Ray cluster come last: its dozen processes take time from all that runs beside them."""
+    items.sort(key=lambda item: "test_ray" in item.nodeid or "of a cluster" in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def postgresql():
     """The URL of a PostgreSQL server that has a database `ready` at the newest schema; skips where none can run."""

@@ -105,7 +105,8 @@ def test_space_commands_speak_json(nas):
     assert again == out
 
 
-def test_an_empty_database_has_an_empty_front(nas):
+def test_an_empty_database_has_an_empty_front(nas, tmp_path):
+    Store.open(tmp_path / "runs/trials.db").close()
     assert nas("pareto", "--json")[:2] == (0, "[]\n")
     code, out, err = nas("pareto")
     assert (code, out) == (0, "")
@@ -203,6 +204,8 @@ def test_a_mistake_is_one_clear_line(nas, tmp_path, case):
     (tmp_path / "hostile.yaml").write_text("name: !!python/object/apply:os.system ['touch owned']\n")
     (tmp_path / "corrupt.db").write_bytes(b"no database at all" * 100)
     args, message = MISTAKES[case]
+    if args[0] in {"trials", "pareto"}:
+        Store.open(tmp_path / "runs/trials.db").close()
     code, out, err = nas(*args)
     assert code == 2
     assert out == ""
@@ -242,11 +245,66 @@ def recorded(folder, name, **settings):
 def test_fronts_of_different_devices_or_data_are_not_mixed(nas, tmp_path):
     recorded(tmp_path, "phone", data="cifar10", target="pixel1", budget_ms=60.0, latency_ms=50.0)
     recorded(tmp_path, "laptop", data="digits", target="host", budget_ms=20.0, latency_ms=9.0)
-    code, _, err = nas("pareto")
+    code, _, err = nas("pareto", "phone", "laptop")
     assert code == 2
     assert "cannot be compared (phone: cifar10 by proxy on pixel1; laptop: digits by proxy on host; what differs" in err
     assert [p["study"] for p in json.loads(nas("pareto", "phone", "--json")[1])] == ["phone"]
     assert [p["study"] for p in json.loads(nas("pareto", "--target", "host", "--json")[1])] == ["laptop"]
+
+
+def test_without_a_name_the_front_is_that_of_the_latest_study_and_those_like_it(nas, tmp_path):
+    phone = {"data": "cifar10", "target": "pixel1", "budget_ms": 60.0, "latency_ms": 50.0}
+    recorded(tmp_path, "first", **phone)
+    recorded(tmp_path, "laptop", data="digits", target="host", budget_ms=20.0, latency_ms=9.0)
+    recorded(tmp_path, "last", **phone | {"latency_ms": 40.0})
+    code, out, err = nas("pareto", "--json")
+    assert (code, [point["study"] for point in json.loads(out)]) == (0, ["last"])
+    assert "cifar10 by proxy on pixel1; 1 of other kinds left out" in err
+    assert [p["study"] for p in json.loads(nas("pareto", "--json", "--target", "host")[1])] == ["laptop"]
+
+
+def test_a_front_of_three_objectives_is_drawn_as_points_and_its_best_is_the_most_accurate(nas, tmp_path):
+    with Store.open(tmp_path / "runs/trials.db") as store:
+        store.create_study("three", {"data": "digits", "target": "pixel1", "budget_ms": 60.0})
+        figures = {"mobilenet_v2": (0.7, 30.0), "mobilenet_v3_small": (0.5, 40.0)}  # the slower one has fewer params
+        for number, (name, (accuracy, latency_ms)) in enumerate(figures.items()):
+            network = load_reference(name)
+            trial = Trial(number, Proposal(network), 0, TrialState.RUNNING)
+            store.add_trial("three", trial, sizes(network), latency_ms, "pixel1", "1", {})
+            store.finish("three", number, Outcome({"accuracy": accuracy}), number)
+    lines = {}
+    for objectives, points in (("accuracy,latency", 1), ("accuracy,latency,params", 2)):
+        code, out, _ = nas("pareto", "--objectives", objectives, "--plot", "front.svg", "--json")
+        assert (code, len(json.loads(out))) == (0, points)
+        drawn = (tmp_path / "front.svg").read_text()
+        assert "<!-- trial:1  70.00%" in drawn
+        lines[points] = drawn.count('<g id="line2d_')
+    assert lines[2] == lines[1] - 1
+
+
+@pytest.mark.parametrize("command", ["pareto", "trials list", "trials show 1", "trials export"])
+@pytest.mark.parametrize("store", ["absent.db", "sqlite:///absent.db"])
+def test_a_database_that_is_not_there_is_said_to_be_absent_and_not_made(nas, tmp_path, command, store):
+    code, _, err = nas(*command.split(), "--store", store)
+    assert code == 2
+    assert "absent.db: there is no such database" in err
+    assert not (tmp_path / "absent.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--finalists 3 --trials 2", "--finalists 3 of 2 trials; expected at most 2"),
+        ("--finalists 11 --trials 50", "--finalists 11 of 50 trials; expected at most 10"),
+        ("--final-epochs 5", "expected --finalists, too"),
+        ("--final-epochs 5 --finalists 0", "expected --finalists, too"),
+    ],
+)
+def test_finalists_that_cannot_be_are_refused_before_anything_is_trained(nas, tmp_path, options, said):
+    code, _, err = nas("search", "--budget", "60ms", "--data", "digits", *options.split())
+    assert code == 2
+    assert said in err
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
@@ -270,7 +328,7 @@ def test_fronts_of_different_evaluators_are_not_mixed(nas, tmp_path, first, seco
     for name, other in (("a", first), ("b", second)):
         same = {"data": "cifar10", "target": "pixel1", "budget_ms": 60.0, "latency_ms": 50.0, "space": "x"}
         recorded(tmp_path, name, **(same | other))
-    code, _, err = nas("pareto")
+    code, _, err = nas("pareto", "a", "b")
     assert code == 2
     assert said in err
     assert len(err.strip().splitlines()) == 1

@@ -1,5 +1,7 @@
 """A search on a Ray cluster of separate nodes on this host: `ray start` processes of their own, joined by a token."""
 
+import re
+
 import pytest
 
 from nas.errors import ClusterError
@@ -22,6 +24,24 @@ from tests.ray_cluster import free_port
 def test_an_address_that_is_no_cluster_is_one_line(address, message):
     with pytest.raises(ClusterError, match=message):
         cluster_module._require_listener(address.format(port=free_port()))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("Could not find any running Ray instance. Please", "none runs on this host; start one by `ray start --head`"),
+        ("Failed to connect to Ray cluster at 10.0.0.1:6379", "is RAY_AUTH_TOKEN .* its token"),
+        (
+            "Version mismatch: The cluster was started with:\n    Ray: 2.59.0\n",
+            "Ray: 2.59.0; expected the same versions",
+        ),
+        ("Token authentication is enabled but no authentication token was found", "set RAY_AUTH_TOKEN to that of the"),
+    ],
+)
+def test_what_ray_says_of_a_failed_connection_becomes_one_line(said, message):
+    line = cluster_module.reason(RuntimeError(said))
+    assert re.search(message, line)
+    assert "\n" not in line
 
 
 def test_a_trial_that_fits_no_node_is_refused_with_what_there_is(ray_nodes, monkeypatch):

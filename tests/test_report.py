@@ -43,7 +43,7 @@ def test_ops_of_a_drawn_network_add_up_to_its_latency_and_its_madds(content):
     ops = content["place"].index("ops")
     extra = set()
     for network, ms, macs in zip(trials["network"], trials["latency"], trials["macs"], strict=True):
-        rows = [op for place in trials["networks"][network] for op in device["places"][place][ops]]
+        rows = [device["ops"][op] for place in trials["networks"][network] for op in device["places"][place][ops]]
         assert sum(row[2] for row in rows) == macs
         extra.add(round(ms - sum(row[1] for row in rows), 2))
     assert len(extra) == 1, "what a network pays beyond its ops is the same for all"

@@ -22,9 +22,12 @@ from tests.test_check import SPACE
 from tests.test_docs import EXAMPLES, assert_same_form
 
 ARGUMENTS = (
-    "search --budget 100ms --data digits --evaluator supernet --trials 6 --workers 1 --final-epochs 1 --finalists 2 "
+    "search --budget 100ms --data digits --evaluator supernet --trials 6 --workers 1 "
     "--proxy-epochs 2 --proxy-images 200 --proxy-resolution 16 --strategy random"
 )
+
+
+FINALISTS = ("--final-epochs", "1", "--finalists", "2")
 
 
 def run(*more: str):
@@ -39,7 +42,7 @@ def searched(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("NAS_CACHE", str(folder / "cache"))
-        yield folder, run("--space", "little.yaml", "--json")
+        yield folder, run("--space", "little.yaml", "--json", *FINALISTS)
 
 
 def test_one_training_serves_the_search_and_the_best_are_trained_alone(searched):
@@ -69,7 +72,7 @@ def test_another_search_takes_the_supernet_from_the_cache(searched):
 
 
 def test_people_see_both_figures(searched):
-    said = run("--space", "little.yaml").stdout
+    said = run("--space", "little.yaml", *FINALISTS).stdout
     assert "with the supernet's weights" in said
     assert "trained from scratch for 1 epochs" in said
 

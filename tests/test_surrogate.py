@@ -17,7 +17,7 @@ from nas.strategies.candidates import Candidates
 from nas.strategies.descriptors import Descriptor, presence
 from nas.strategies.gaussian_process import AccuracyModel
 from nas.strategies.registry import make_strategy
-from nas.trial import Outcome
+from nas.trial import Outcome, Proposal
 from tests.strategy_worlds import World, ended, search, space_of, within
 
 LAYERWISE = """
@@ -253,6 +253,54 @@ def test_a_region_where_trainings_fail_is_left():
         strategy.tell(ended(number, proposal, outcome, number))
     assert sum(failed[:10]) > 0
     assert sum(failed[25:]) <= 4
+
+
+def events(seed: int, count: int) -> list[tuple[str, int]]:
+    """What three workers do that finish out of order: ("ask", n) or ("tell", n)."""
+    draws, running, found = Random(seed), list[int](), []
+    for number in range(count):
+        while len(running) == 3 or (running and draws.random() < 0.4):
+            found.append(("tell", running.pop(draws.randrange(len(running)))))
+        running.append(number)
+        found.append(("ask", number))
+    return found
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_brought_where_it_was_by_recalling_it_goes_on_as_if_it_had_found_every_proposal_anew(tmp_path, seed):
+    whole = layerwise(tmp_path) if seed else world()  # with absent layers in the former
+    draws, count = Random(seed), 30
+
+    def follow(asked_from: int, proposals: dict[int, Proposal]) -> list[Proposal]:
+        strategy = make_strategy("surrogate", whole.problem(0.9), seed=seed, trials=count)
+        for told, (event, number) in enumerate(events(seed, count)):
+            if event == "tell":
+                strategy.tell(ended(number, proposals[number], outcomes[number], told))
+            elif number < asked_from:
+                assert strategy.recall(proposals[number])
+            else:
+                proposals[number] = strategy.ask()
+                outcome = whole.outcome(proposals[number].architecture, draws)
+                outcomes.setdefault(number, Outcome(error="broken") if number % 7 == 3 else outcome)
+        return [proposals[number] for number in range(count)]
+
+    outcomes: dict[int, Outcome] = {}
+    unbroken = follow(0, {})
+    for cut in (9, 22):
+        assert follow(cut, dict(enumerate(unbroken[:cut]))) == unbroken
+
+
+def test_what_it_cannot_have_proposed_is_not_recalled(tmp_path):
+    problem = world().problem()
+    strategy = make_strategy("surrogate", problem, seed=0, trials=40)
+    proposal = strategy.ask()
+    assert proposal is not None
+    assert not strategy.recall(proposal)  # a second time
+    slow = max((problem.sample(Random(seed)) for seed in range(3)), key=lambda candidate: candidate.latency_ms)
+    narrow = make_strategy("surrogate", world().problem(0.05), seed=0, trials=40)
+    assert not narrow.recall(Proposal(slow.architecture))
+    elsewhere = layerwise(tmp_path).problem().sample(Random(0))
+    assert not strategy.recall(Proposal(elsewhere.architecture))
 
 
 @pytest.mark.skipif(not FOLDER.exists(), reason="the accuracy tables of ../shared are not here")

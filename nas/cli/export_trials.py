@@ -32,7 +32,7 @@ def export(studies: tuple[str, ...], kind: str, output: Path | None, store_url: 
         raise NasError(f"--format {kind} writes a file; expected --output FILE")
     if output is not None and output.exists():
         raise NasError(f"--output {output}: exists already; expected a new file")
-    with Store.open(store_url) as store:
+    with Store.open_existing(store_url) as store:
         names = list(studies) or None
         for name in studies:
             store.study_summary(name)  # an unknown one is an error, before anything is written

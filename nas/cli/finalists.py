@@ -6,9 +6,26 @@ from typing import Any
 import click
 
 from nas.cli.records import trial_record
+from nas.errors import NasError
 from nas.executors.ray.cluster import RayCluster
-from nas.search import SearchResult, SearchSettings
+from nas.search import TOP, SearchResult, SearchSettings
 from nas.storage import is_local
+
+
+def finalist_count(given: int | None, epochs: int | None, evaluator: str, trials: int) -> int:
+    """How many of the best are trained alone: as many as `given`, else 3 of a supernet's and none of others.
+
+    Raises:
+        NasError: finalists without images, more of them than there can be, or epochs of none.
+    """
+    count = given if given is not None else 3 if evaluator == "supernet" else 0
+    if count and evaluator == "predictor":
+        raise NasError("--finalists are trained on images; expected --data, too")
+    if given and given > (most := min(trials, TOP)):
+        raise NasError(f"--finalists {given} of {trials} trials; expected at most {most}")
+    if epochs and not count:
+        raise NasError("--final-epochs is about finalists, and there are none; expected --finalists, too")
+    return count
 
 
 def train_finalists(  # noqa: PLR0913, PLR0917 - which networks, how and where

@@ -10,7 +10,7 @@ from nas.cli.options import BYTES, COUNT, DURATION, json_option, store_option
 from nas.cli.records import COLUMNS, front_table, trial_record
 from nas.errors import NasError, StudyError
 from nas.report.kinds import kind, largest_budget
-from nas.store.records import OBJECTIVES, Objective, Predictor, StudyRecord
+from nas.store.records import FRONT_OBJECTIVES, OBJECTIVES, Objective, Predictor, StudyRecord
 
 if TYPE_CHECKING:
     from nas.latency.model import LatencyModel
@@ -40,9 +40,10 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
     store_url: str,
     as_json: bool,
 ) -> None:
-    """Show which trials no other trial beats in all objectives, over all STUDIES or those named.
+    """Show which trials no other trial beats in all objectives, over the STUDIES named.
 
-    With --target and no STUDY: over those that were searched for it or, if there are none, over all.
+    With no STUDY: over the latest one and all that can be compared with it. With --target, too: over those that were
+    searched for it or, if there are none, over all.
     """
     from nas.cli import tables  # noqa: PLC0415
     from nas.latency.targets import canonical_target  # noqa: PLC0415
@@ -51,7 +52,7 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
     if as_csv and as_json:
         raise NasError("--csv and --json; expected one of them")
     compared = parse_objectives(objectives)
-    with Store.open(store_url) as store:
+    with Store.open_existing(store_url) as store:
         device = canonical_target(target) if target else None
         records = comparable(store, studies, device)
         model = _other_model(records, device) if device else None
@@ -69,7 +70,8 @@ def pareto(  # noqa: PLR0913, PLR0917 - the command's options
         if plot is not None:
             from nas.report.front import plot_front  # noqa: PLC0415 - matplotlib is slow to import
 
-            plot_front(store.points(names, predictor), front, plot, budget_ms=limit)
+            staircase = set(compared) == set(FRONT_OBJECTIVES)
+            plot_front(store.points(names, predictor), front, plot, budget_ms=limit, staircase=staircase)
             click.echo(f"drawn to {plot}", err=True)
     rows = [trial_record(stored) for stored in front]
     if as_json:
@@ -119,10 +121,12 @@ def rescored(store: "Store", names: list[str], model: "LatencyModel") -> Predict
 
 
 def comparable(store: "Store", names: tuple[str, ...], target: str | None) -> list[StudyRecord]:
-    """The studies of those names, or all, if their accuracies, and without a target their latencies, mean the same.
+    """The studies of those names, if their accuracies, and without a target their latencies, mean the same.
+
+    Without names the latest study and those like it; says on stderr how many others there are.
 
     Raises:
-        NasError: they were searched on different data, for different devices, or judged in different ways.
+        NasError: those named were searched on different data, for different devices, or judged in different ways.
     """
     records = store.studies()
     for name in names:
@@ -131,6 +135,13 @@ def comparable(store: "Store", names: tuple[str, ...], target: str | None) -> li
     chosen = [record for record in records if not names or record.name in names]
     if target is not None and not names:
         chosen = [record for record in chosen if record.settings.get("target") == target] or chosen
+    if not names and chosen:
+        latest = kind(chosen[-1], target)
+        alike = [record for record in chosen if kind(record, target) == latest]
+        if other := len(chosen) - len(alike):
+            what = f"{latest.judge} on {latest.device}"
+            click.echo(f"studies like the latest, {what}; {other} of other kinds left out", err=True)
+        return alike
     kinds = {kind(record, target): record.name for record in chosen}
     if len(kinds) > 1:
         what = "; ".join(f"{name}: {of.judge} on {of.device}" for of, name in kinds.items())

@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network, or of the supernet.")
 @click.option("--proxy-images", type=click.IntRange(1), help="Images to train on.  [default: what suits the data]")
 @click.option("--finalists", type=click.IntRange(0), help="Best networks to train alone.  [default: 0; supernet 3]")
-@click.option("--final-epochs", type=click.IntRange(1), default=10, show_default=True, help="Of each finalist.")
+@click.option("--final-epochs", type=click.IntRange(1), help="Of each finalist.  [default: 10]")
 @click.option("--study", help="Name of the study.  [default: made from the options]")
 @click.option("--no-reuse", is_flag=True, help="Train networks, too, that another study has trained in the same way.")
 @click.option("--fork", is_flag=True, help="Begin a new study from the trials of one whose basis changed.")
@@ -70,7 +70,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     proxy_epochs: int | None,
     proxy_images: int | None,
     finalists: int | None,
-    final_epochs: int,
+    final_epochs: int | None,
     study: str | None,
     no_reuse: bool,
     fork: bool,
@@ -88,10 +88,10 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     """
     from nas import search as main_job  # noqa: PLC0415 - sqlalchemy is not needed for --help
     from nas.cli import tables  # noqa: PLC0415
-    from nas.cli.finalists import print_finalists, train_finalists  # noqa: PLC0415
+    from nas.cli.finalists import finalist_count, print_finalists, train_finalists  # noqa: PLC0415
     from nas.cli.latency.common import ready_target  # noqa: PLC0415
     from nas.cli.progress import search_progress  # noqa: PLC0415
-    from nas.cli.search_result import print_result  # noqa: PLC0415
+    from nas.cli.search_result import print_result, say_if_nothing_forked  # noqa: PLC0415
     from nas.cli.supernet_progress import SupernetProgress  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
@@ -127,9 +127,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     if cluster is not None and data is None:
         raise NasError("--ray is about trainings; a prediction takes a millisecond here; expected --data, too")
     workers = workers or min(cores() if cluster is None else trials, max(1, trials // 4))  # Ray knows its own room
-    finalists = (3 if evaluator == "supernet" else 0) if finalists is None else finalists
-    if finalists and data is None:
-        raise NasError("--finalists are trained on images; expected --data, too")
+    finalists = finalist_count(finalists, final_epochs, evaluator, trials)
     trained: list[dict[str, Any]] = []
     with Store.open(store_url) as store, search_progress(trials, budget, each=data is not None) as listener:
         try:
@@ -148,7 +146,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
             )
             if finalists:
                 folder = store.weights_folder(found.study) / "finalists"
-                trained = train_finalists(found, settings, folder, finalists, final_epochs, workers, cluster)
+                trained = train_finalists(found, settings, folder, finalists, final_epochs or 10, workers, cluster)
+            say_if_nothing_forked(fork, store.study(found.study))
         except KeyboardInterrupt:
             click.echo("nas: stopped; the same command goes on where it stopped", err=True)
             raise SystemExit(130) from None

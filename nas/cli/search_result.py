@@ -7,7 +7,7 @@ from nas.cli import tables
 from nas.cli.records import front_table
 from nas.latency.model import LatencyModel
 from nas.search import SearchResult, SearchSettings
-from nas.store.records import StoredTrial
+from nas.store.records import StoredTrial, StudyRecord
 
 
 def print_result(found: SearchResult, settings: SearchSettings, latency: LatencyModel) -> None:
@@ -34,6 +34,12 @@ def print_result(found: SearchResult, settings: SearchSettings, latency: Latency
     train = f"nas train trial:{best.id} --data {data}"
     plot = f"nas pareto {found.study} --plot front.png"
     click.echo(f"\nnext: {train}    nas show trial:{best.id}    {plot}")
+
+
+def say_if_nothing_forked(fork: bool, record: StudyRecord | None) -> None:
+    """That --fork was for nothing, where it was."""
+    if fork and record and record.fork_of is None:
+        click.echo(f"--fork: nothing has changed since study {record.name} began, so it went on", err=True)
 
 
 def _judgement(best: StoredTrial, settings: SearchSettings) -> str:

@@ -41,15 +41,32 @@ def print_csv(records: Sequence[Record], columns: Sequence[str]) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """To stdout; columns whose name ends in a space are aligned left, others right."""
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    console = Console(highlight=False)
+    if not console.is_terminal:  # the same without colours, and in no time for thousands of rows
+        print("\n".join(([title] if title else []) + plain_table(columns, cells)))
+        return
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.strip(), justify="left" if column.endswith(" ") else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)
+    for row in cells:
+        table.add_row(*row)
     console.print(table)
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, aligned as in `print_table`.
+
+    >>> plain_table(("name ", "ms"), [["a", "1.5"], ["longer", "12"]])
+    ['name     ms', 'a       1.5', 'longer   12']
+    """
+    lines = [[column.strip() for column in columns], *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sides = [str.ljust if column.endswith(" ") else str.rjust for column in columns]
+    return [
+        "  ".join(side(cell, width) for side, cell, width in zip(sides, line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
 
 
 def block_rows(architecture: Architecture) -> list[list[object]]:

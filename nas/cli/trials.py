@@ -26,7 +26,7 @@ def list_(study: str | None, last: int | None, as_csv: bool, store_url: str, as_
     from nas.cli import tables  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
-    with Store.open(store_url) as store:
+    with Store.open_existing(store_url) as store:
         found = store.trials(study, last=last)
     records = [{"number": s.trial.number, "state": s.trial.state.value, **trial_record(s)} for s in found]
     if as_json:
@@ -49,7 +49,7 @@ def show(trial: str, store_url: str, as_json: bool) -> None:
     from nas.cli import tables  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
-    with Store.open(store_url) as store:
+    with Store.open_existing(store_url) as store:
         stored = stored_trial(trial, store)
         record = _full_record(stored) | {
             "epochs": [{"epoch": epoch, **metrics} for epoch, metrics in store.epochs(stored.id)]

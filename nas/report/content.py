@@ -198,7 +198,7 @@ def _study_record(record: StudyRecord, trials: Sequence[StoredTrial], runs: Sequ
 def _device_record(device: Device, drawings: Drawings) -> Plain:
     """Where the latencies come from, and the places of all networks of the page."""
     if device.model is None:
-        return {"absent": device.absent, "places": drawings.places}
+        return {"absent": device.absent, "places": drawings.places, "ops": drawings.ops}
     about = device.model.device
     return {
         "device": about.device,
@@ -213,4 +213,5 @@ def _device_record(device: Device, drawings: Drawings) -> Plain:
         "coverage": about.coverage,
         "provenance": [dict(entry) for entry in about.provenance],
         "places": drawings.places,
+        "ops": drawings.ops,
     }

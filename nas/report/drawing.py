@@ -13,10 +13,10 @@ from nas.architecture import Architecture, Block, ConvBlock, MBConvBlock, SepCon
 from nas.errors import LatencyError
 from nas.latency.model import OpSumModel
 from nas.latency.targets import find_folder, load_folder
-from nas.layers import Layer, lower
+from nas.layers import Layer, Role, lower
 
 PLACE = ("op", "in", "mid", "out", "kernel", "stride", "se", "act", "skip", "size", "out_size", "ops")
-"""Keys of a place, in the order of its row; `ops` are (role, milliseconds or null, MAdds) of its layers."""
+"""Keys of a place, in the order of its row; `ops` are its layers as indices of ops."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,16 @@ def load_device(target: str) -> Device:
 
 @dataclass
 class Drawings:
-    """Collects the places of networks on one device."""
+    """Collects the places of networks on one device, and their ops, which places share.
+
+    An op is (role, milliseconds or null, MAdds).
+    """
 
     device: Device
     places: list[list[Any]] = field(default_factory=list)
+    ops: list[tuple[Role, float | None, int]] = field(default_factory=list)
     _known: dict[tuple[Block | None, int, int, int], int] = field(default_factory=dict)
+    _known_ops: dict[tuple[Role, Layer], int] = field(default_factory=dict)
 
     def draw(self, architecture: Architecture) -> list[int]:
         """The network as indices of `places`, the classifier last."""
@@ -73,6 +78,13 @@ class Drawings:
             self.places.append(self._row(block, layers))
         return self._known[key]
 
+    def _op(self, layer: Layer) -> int:
+        key = layer.role, layer
+        if key not in self._known_ops:
+            self._known_ops[key] = len(self.ops)
+            self.ops.append((layer.role, short(self.device.op_ms(layer)), layer.macs))
+        return self._known_ops[key]
+
     def _row(self, block: Block | None, layers: list[Layer]) -> list[Any]:
         first, last = layers[0], layers[-1]
         spatial = isinstance(block, ConvBlock | SepConvBlock | MBConvBlock)
@@ -88,7 +100,7 @@ class Drawings:
             "skip": getattr(block, "skip", "none") if spatial else "none",
             "size": first.size,
             "out_size": last.out_size,
-            "ops": [[layer.role, short(self.device.op_ms(layer)), layer.macs] for layer in layers],
+            "ops": [self._op(layer) for layer in layers],
         }
         return [row[key] for key in PLACE]
 

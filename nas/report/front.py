@@ -14,18 +14,20 @@ _DOT, _FRONT, _BEST, _BUDGET, _INK = "#9aa5b1", "#0072b2", "#c44e00", "#8e3a73",
 _MANY = 10_000  # dots, from which on an SVG holds them as a picture
 
 
-def plot_front(
+def plot_front(  # noqa: PLR0913 - what is drawn, and how
     points: NDArray[np.float64],
     front: Sequence[StoredTrial],
     path: Path,
     *,
     budget_ms: float | None = None,
     published: Mapping[str, float] | None = None,
+    staircase: bool = True,
 ) -> None:
     """Draw accuracy against latency: all finished trials, the front as a staircase, the budget as a line.
 
     `points` are accuracy and latency in ms, (N, 2). `published` networks stand with their predicted ms along the top:
-    their accuracies come from other trainings. The format is that of the path's ending (.png, .svg, .pdf).
+    their accuracies come from other trainings. The format is that of the path's ending (.png, .svg, .pdf). A front of
+    other objectives than these two is no `staircase` here, but points.
 
     Raises:
         NasError: nothing to draw, an unknown format, or a file that cannot be written.
@@ -39,11 +41,13 @@ def plot_front(
     axes = figure.add_subplot()
     dots: dict[str, Any] = {"color": _DOT, "linewidths": 0, "rasterized": len(points) > _MANY}
     axes.scatter(points[:, 1], 100 * points[:, 0], s=18, label=f"{len(points)} {judged} networks", **dots)
-    steps = [t.latency_ms or 0.0 for t in front], [_percent(t) for t in front]
+    drawn = [trial for trial in front if trial.latency_ms is not None and trial.trial.accuracy is not None]
+    steps = [t.latency_ms or 0.0 for t in drawn], [_percent(t) for t in drawn]
     axes.scatter(*steps, color=_FRONT, linewidths=0, s=34, zorder=3, label="Pareto front")
-    axes.step(*steps, where="post", color=_FRONT, linewidth=1.2)
-    if front:
-        _label_best(axes, front[-1])
+    if staircase:
+        axes.step(*steps, where="post", color=_FRONT, linewidth=1.2)
+    if drawn:
+        _label_best(axes, max(drawn, key=_percent))  # of equal ones the fastest
     if budget_ms is not None:
         axes.axvline(budget_ms, color=_BUDGET, linewidth=1.2, linestyle="--", label=f"budget {budget_ms:g} ms")
     axes.set_xlabel(f"predicted latency on {front[0].target}, ms" if front else "predicted latency, ms")

@@ -1,7 +1,7 @@
 """`nas search`, for Python: settings, the problem they pose, who judges, and the run itself."""
 
 from nas.search.problem import front_costs
-from nas.search.run import SearchResult, result, search
+from nas.search.run import TOP, SearchResult, result, search
 from nas.search.settings import (
     DEFAULT_SPACE,
     DEFAULT_TRIALS,
@@ -17,6 +17,7 @@ from nas.search.settings import (
 __all__ = [
     "DEFAULT_SPACE",
     "DEFAULT_TRIALS",
+    "TOP",
     "ProxyTraining",
     "SearchResult",
     "SearchSettings",

@@ -23,7 +23,7 @@ from nas.strategies.problem import Problem
 from nas.study import Listener, Study, Target, software_versions
 from nas.trial import Executor, TrialState
 
-_TOP = 10
+TOP = 10  # of the most accurate trials in a result
 _TOGETHER = 100  # predicted trials that are recorded at once
 
 
@@ -142,7 +142,7 @@ def result(
 ) -> SearchResult:
     """What the recorded trials of a study say, within the budget."""
     front = store.front([name], max_latency_ms=budget_ms, objectives=objectives)
-    top = store.most_accurate(name, _TOP, budget_ms)
+    top = store.most_accurate(name, TOP, budget_ms)
     return SearchResult(name, store.study_summary(name), top[0] if top else None, front, top)
 
 

@@ -8,7 +8,8 @@ from nas.errors import StoreError
 from nas.store.url import StoreUrl
 
 BUSY_SECONDS = 60  # how long a process waits for its turn to write
-_CACHE_KB = 65536  # the inner pages of all indexes of a million trials
+_CACHE_KB = 262144  # all indexes of a million trials; only what is read is kept
+_CHECKPOINT_PAGES = 10_000  # 40 MB of log: in a large file each trial changes pages of its own, which is dear to repeat
 
 # libpq: give up on a connection whose peer answers nothing for about 30 s, where TCP alone would wait for a quarter of
 # an hour. What the URL says about these goes before.
@@ -68,6 +69,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

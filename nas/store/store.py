@@ -19,6 +19,7 @@ from nas.store.activity import Activity, activity
 from nas.store.database import Database
 from nas.store.records import FRONT_OBJECTIVES, Limits, Objective, Predictor, Sizes, StoredTrial, StudyRecord
 from nas.store.schema import latencies, trials
+from nas.store.url import StoreUrl
 from nas.trial import Metrics, Outcome, Trial, TrialState
 
 __all__ = ["Objective", "Predictor", "Sizes", "Store", "StoredTrial", "StudyRecord"]
@@ -51,6 +52,12 @@ class Store:
             StoreError: not a database, a damaged one, another program's, or one of a newer version.
         """
         return cls(Database(url))
+
+    @classmethod
+    def open_existing(cls, url: str | Path) -> Self:
+        """The same, but a file that is not there is an error, too."""
+        StoreUrl.parse(url).require_there()
+        return cls.open(url)
 
     def close(self) -> None:
         """End all connections."""

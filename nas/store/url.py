@@ -64,6 +64,11 @@ class StoreUrl:
             return None
         return Path(str(self.url.database)).parent
 
+    def require_there(self) -> None:
+        """For those who only read. Raises StoreError if this is a file that does not exist."""
+        if self.folder is not None and not Path(str(self.url.database)).exists():
+            raise StoreError(f"{self.place}: there is no such database; `nas search` makes one, --store names another")
+
     def redact(self, text: str) -> str:
         """`text` on one line, with asterisks in place of each password of the URL, as it is or as a URL writes it."""
         for secret in sorted(self._secrets(), key=len, reverse=True):

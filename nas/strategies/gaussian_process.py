@@ -65,11 +65,15 @@ class AccuracyModel:
         self._kernel: Kernel = Effects() + WhiteKernel(0.05, (1e-4, 1.0))
         self._tuned_with = 0
 
+    def is_due(self, outcomes: int) -> bool:
+        """Whether the sizes would be learnt anew from so many outcomes."""
+        return outcomes > 1.2 * self._tuned_with
+
     def fit(self, descriptors: Values, accuracies: Values, pending: Values) -> None:
         """Learn from outcomes (N, features), (N,); networks under way (M, features) are believed to be as expected."""
         with _THREADS.limit(limits=1):
             targets = self._standardised(accuracies)
-            if len(accuracies) > 1.2 * self._tuned_with:
+            if self.is_due(len(accuracies)):
                 self._tune(descriptors, targets)
                 self._tuned_with = len(accuracies)
             self._process = self._fitted(descriptors, targets)

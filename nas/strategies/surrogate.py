@@ -8,10 +8,11 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.errors import SpaceError
 from nas.strategies.acquisition import Aims, believing
 from nas.strategies.candidates import Candidates
 from nas.strategies.costs import Genotypes
-from nas.strategies.descriptors import Descriptor
+from nas.strategies.descriptors import Descriptor, presence
 from nas.strategies.gaussian_process import AccuracyModel, Values, instructive
 from nas.strategies.ledger import Ledger
 from nas.strategies.problem import Candidate, Problem
@@ -26,7 +27,7 @@ _BRED = 512  # children of a generation
 _GENERATIONS = 2
 _JUDGED = 1024  # networks of largest expected reward whose doubt is looked at, too
 _FAILED, _STOPPED = 0.5, 0.25  # which quantile of the others' accuracies stands for theirs
-_TRIES = 64  # of the judged that may turn out to be known
+_TRIES = 256  # of the judged that may turn out to be known
 _BATCHED_FROM = 500  # proposals from which on a study with many workers gets its proposals in batches
 _WORKERS_OF_ONE = 32  # running trials for each proposal of a batch beyond the first; so below it nothing is a batch
 _BELIEVED = 300  # running trials, the last ones, that the model takes to come out as expected
@@ -90,7 +91,7 @@ class Surrogate:
         self._heard = 0  # of them, those that are there
         self._batch: list[NDArray[np.intp]] = []  # genotypes to be proposed before the model is asked again
         self._quantiles: list[float] = []  # of the others' accuracies, which stands for one that is not there
-        self._seen: set[bytes] = set()  # genotypes that were proposed, or mean what was
+        self._seen: set[bytes] = set()  # keys of what was proposed
 
     @property
     def finished(self) -> bool:
@@ -101,12 +102,28 @@ class Surrogate:
         """The next proposal; None: finished."""
         if self.finished:
             return None
-        learnt = self._heard >= _LEAST and len(self._ledger) >= self._first
-        candidate = self._next() if learnt else self._first_of(self._large())
-        candidate = candidate or self._ledger.fresh(Random(f"{self._seed}/{len(self._ledger)}"))
-        if candidate is not None:
-            self._running[candidate.architecture.id] = candidate
-        return self._ledger.propose(candidate)
+        candidate = self._next() if self._learnt else self._first_of(self._large())
+        if candidate is None and (drawn := self._ledger.fresh(Random(f"{self._seed}/{len(self._ledger)}"))):
+            candidate = self._first_of(self._rows([drawn]))
+        return self._propose(candidate)
+
+    def recall(self, proposal: Proposal) -> bool:
+        """Take up an earlier proposal: all that finding it would have left behind is what the model learnt on the way.
+
+        Everything else that a proposal depends on follows from the seed, the proposals and the outcomes. Only the
+        rest of a batch has to be found anew.
+        """
+        if self._batch or self._batch_size > 1:
+            return self.ask() == proposal
+        try:
+            candidate = self._problem.candidate(self._problem.space.encode(proposal.architecture))
+        except SpaceError:
+            return False
+        if self.finished or not self._ledger.admits(candidate):
+            return False
+        if self._learnt and self._model.is_due(len(instructive(self._known_accuracies()))):
+            self._learn()
+        return self._propose(candidate) == proposal
 
     def tell(self, trial: Trial) -> None:
         """Take up the outcome; the model hears of it when it is asked next."""
@@ -118,6 +135,22 @@ class Surrogate:
         self._heard += accuracy is not None
         self._told.append(self._described(self._rows([candidate])))
 
+    @property
+    def _learnt(self) -> bool:
+        """Whether the model has enough to go by."""
+        return self._heard >= _LEAST and len(self._ledger) >= self._first
+
+    @property
+    def _batch_size(self) -> int:
+        """How many proposals the model is asked for at a time."""
+        return 1 if len(self._ledger) < _BATCHED_FROM else 1 + len(self._running) // _WORKERS_OF_ONE
+
+    def _propose(self, candidate: Candidate | None) -> Proposal | None:
+        if candidate is not None:
+            self._running[candidate.architecture.id] = candidate
+            self._seen.update(self._keys(self._rows([candidate])))
+        return self._ledger.propose(candidate)
+
     def _rng(self) -> np.random.Generator:
         """A generator of its own for each proposal, so that none depends on how another was found."""
         return np.random.default_rng(Random(f"{self._seed}/{len(self._ledger)}/candidates").getrandbits(64))
@@ -125,11 +158,7 @@ class Surrogate:
     def _first_of(self, genotypes: Genotypes) -> Candidate | None:
         """The first of the genotypes that may be proposed."""
         for row in genotypes[:_TRIES]:
-            if row.tobytes() in self._seen:
-                continue
-            genotype = self._problem.space.canonical(tuple(map(int, row)))
-            candidate = self._problem.candidate(genotype)
-            self._seen.update((row.tobytes(), np.array(genotype, row.dtype).tobytes()))
+            candidate = self._problem.candidate(self._problem.space.canonical(tuple(map(int, row))))
             if self._ledger.admits(candidate):
                 return candidate
         return None
@@ -147,7 +176,7 @@ class Surrogate:
         while self._batch:
             if (candidate := self._first_of(self._batch.pop(0)[None])) is not None:
                 return candidate
-        size = 1 if len(self._ledger) < _BATCHED_FROM else 1 + len(self._running) // _WORKERS_OF_ONE
+        size = self._batch_size
         promising = self._promising(size)
         if size > 1:
             self._batch = list(promising[1:size])
@@ -158,7 +187,7 @@ class Surrogate:
         known = self._learn()
         best = self._aims.best(known.costs, known.rewards(self._model))
         pool = self._pool(known, best)
-        pool = pool.only([row.tobytes() not in self._seen for row in pool.genotypes])
+        pool = pool.only([key not in self._seen for key in self._keys(pool.genotypes)])
         shortlist = pool if len(pool.genotypes) <= _JUDGED else pool.only(self._order(pool, best)[:_JUDGED])
         if together > 1:
             return self._apart(shortlist.only(self._order(shortlist, best)[: _JUDGED // 2]), best, together)
@@ -181,14 +210,19 @@ class Surrogate:
 
     def _learn(self) -> _Described:
         """Fit the model to what was told, or the instructive part of it, which is given."""
-        heard = [accuracy for accuracy in self._accuracies if accuracy is not None]
-        accuracies = np.quantile(heard, self._quantiles)
-        accuracies[[accuracy is not None for accuracy in self._accuracies]] = heard
+        accuracies = self._known_accuracies()
         chosen = instructive(accuracies)
         known = join([self._told[index] for index in chosen])
         running = self._describe(self._rows(list(self._running.values())[-_BELIEVED:]))
         self._model.fit(known.descriptors, accuracies[chosen], running)
         return known
+
+    def _known_accuracies(self) -> Values:
+        """Of what was told (N,); of trials without an accuracy, what stands for it."""
+        heard = [accuracy for accuracy in self._accuracies if accuracy is not None]
+        accuracies: Values = np.quantile(heard, self._quantiles)
+        accuracies[[accuracy is not None for accuracy in self._accuracies]] = heard
+        return accuracies
 
     def _pool(self, known: _Described, best: Values) -> _Described:
         """The networks among which the choice is: all of a small space, or those bred from the best known ones."""
@@ -224,6 +258,11 @@ class Surrogate:
         if not self._problem.explore_over_budget:
             highest = np.where([cost == "latency" for cost in self._problem.front], self._problem.budget_ms, highest)
         return highest
+
+    def _keys(self, genotypes: Genotypes) -> list[bytes]:
+        """One for each genotype; equal if they differ in genes of absent layers alone."""
+        present = presence(self._problem.space.genes, genotypes)
+        return [row.tobytes() for row in np.where(present, genotypes, -1)]
 
     def _rows(self, candidates: Iterable[Candidate]) -> Genotypes:
         rows = [candidate.genotype for candidate in candidates]

@@ -91,6 +91,8 @@ def reason(error: BaseException) -> str:
             "the cluster's token is missing or wrong; set RAY_AUTH_TOKEN to that of the cluster, or RAY_AUTH_MODE to "
             "disabled if it has none"
         )
+    if "Failed to connect to Ray cluster" in text:  # all that it says of a wrong token, too
+        return "does not answer; is it still running, and is RAY_AUTH_TOKEN (or ~/.ray/auth_token) its token?"
     if "ersion mismatch" in text:
         return f"{text}; expected the same versions of Ray and Python here as on the cluster"
     if "Could not find any running Ray instance" in text:

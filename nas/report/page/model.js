@@ -42,7 +42,8 @@ const studyName = (i) => content.studies[T.study[i]].name;
 const drawn = (network) =>
   (network || []).map((index) => {
     const row = device().places[index];
-    return Object.fromEntries(content.place.map((name) => [name, row[placeKeys[name]]]));
+    const place = Object.fromEntries(content.place.map((name) => [name, row[placeKeys[name]]]));
+    return { ...place, ops: place.ops.map((op) => device().ops[op]) };
   });
 
 const networkOf = (i) => (device() ? drawn(T.networks[T.network[i]]) : []);
