@@ -118,6 +118,8 @@ def three_kills(folder: Path, trials: int = 60) -> dict[str, Any]:
             found.do(fault, rng)
         assert found.driver is not None
         out, _ = found.driver.communicate()
+        if found.driver.returncode:
+            raise RuntimeError(f"the driver ended: {(folder / 'driver.log').read_text()[-2000:]}")
         return {
             **_verdict(found, time.monotonic() - begun),
             "complete_by_the_command": json.loads(out)["trials"]["complete"],
