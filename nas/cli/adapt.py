@@ -37,7 +37,7 @@ _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors
 @click.option("--final-epochs", default=10, show_default=True, type=click.IntRange(0), help="To train the result.")
 @click.option("--from-scratch", is_flag=True, help="Train the result anew, as MobileNetV3 did.")
 @click.option("--distill", is_flag=True, help="Let the result learn from the seed's outputs, too.")
-@click.option("--resolution", type=click.IntRange(16), help="Pixels, in training and at work.  [default: see docs]")
+@click.option("--resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
 @click.option("--lr", default=0.01, show_default=True, type=click.FloatRange(0, 1, True), help="Of proposals.")
 @click.option("--final-lr", default=0.02, show_default=True, type=click.FloatRange(0, 1, True), help="Of the result.")
 @click.option("--seed", default=0, show_default=True)
@@ -91,7 +91,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
         stored = stored_trial(source, store) if source.startswith("trial:") else None
         from nas.adapt import run as job  # noqa: PLC0415 - torch, which no mistake above has to wait for
 
-        seed = _source(source, stored, store, resolution)
+        seed = _source(source, stored, store)
         settings = replace(settings, architecture=seed.architecture.id)
         _say_if_met(seed, latency, settings)
         try:
@@ -116,13 +116,11 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
         _print_result(record, settings)
 
 
-def _source(text: str, stored: "StoredTrial | None", store: "Store", resolution: int | None) -> "Source":
-    """The network to begin with; a resolution that was asked for is also that at which it will run."""
+def _source(text: str, stored: "StoredTrial | None", store: "Store") -> "Source":
     from nas.adapt.trained import trial_source  # noqa: PLC0415
     from nas.sources import load_source  # noqa: PLC0415
 
-    found = load_source(text) if stored is None else trial_source(stored, store)
-    return replace(found, architecture=found.architecture.with_resolution(resolution)) if resolution else found
+    return load_source(text) if stored is None else trial_source(stored, store)
 
 
 def _say_if_met(seed: "Source", latency: "LatencyModel", settings: "AdaptSettings") -> None:
