@@ -1,6 +1,8 @@
 """Many machines: `python -m benchmarks.distributed --part PART [...] [--json]`; figures: docs/distributed.md.
 
 `simulated`: how busy a driver with the real store and the real strategy keeps many workers, in simulated time.
+`faults`: 60 trials on a cluster of this host, of which two nodes and the driver are killed.
+`soak`: random faults for an hour, or --seconds; what came of it, and the driver's memory.
 """
 
 import os
@@ -10,22 +12,26 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy
 import argparse
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.cluster_faults import soak, three_kills
 from benchmarks.simulated_cluster import Setting, simulate
 
 
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.distributed", description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=("simulated",), required=True)
+    parser.add_argument("--part", choices=("simulated", "faults", "soak"), required=True)
     parser.add_argument("--workers", type=int, default=1000, help="simulated ones")
-    parser.add_argument("--trials", type=int, default=100_000)
+    parser.add_argument("--trials", type=int, help="[default: simulated 100,000, faults 60]")
     parser.add_argument("--epochs", type=int, default=3, help="that a simulated training reports")
     parser.add_argument("--strategy", default="surrogate")
     parser.add_argument("--mean-seconds", type=float, help="of a simulated training  [default: as the real ones]")
     parser.add_argument("--store", help="URL  [default: a file that is removed]")
     parser.add_argument("--log", type=Path, help="of the simulation: a line for each 1,000 trials")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="of the soak")
+    parser.add_argument("--seed", type=int, default=0, help="of the soak's faults")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     found = measure(options)
@@ -33,16 +39,21 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """The part that is asked for."""
-    setting = Setting(
-        workers=options.workers,
-        trials=options.trials,
-        epochs=options.epochs,
-        strategy=options.strategy,
-        mean_seconds=options.mean_seconds,
-        store=options.store,
-    )
-    return simulate(setting, options.log)
+    """One part."""
+    if options.part == "simulated":
+        setting = Setting(
+            workers=options.workers,
+            trials=options.trials or 100_000,
+            epochs=options.epochs,
+            strategy=options.strategy,
+            mean_seconds=options.mean_seconds,
+            store=options.store,
+        )
+        return simulate(setting, options.log)
+    with TemporaryDirectory() as folder:
+        if options.part == "faults":
+            return three_kills(Path(folder), options.trials or 60)
+        return soak(Path(folder), options.seconds, options.seed)
 
 
 if __name__ == "__main__":

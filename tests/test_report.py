@@ -112,7 +112,7 @@ def test_a_page_and_a_picture_are_written(url, tmp_path):
         (["first"], NasError, "expected --html FILE or --png FILE"),
         (["absent", "--html", "r.html"], StudyError, "no study 'absent'"),
         (["first", "--html", "absent/r.html"], NasError, "absent/r.html: No such file"),
-        (["--png", "r.png"], NasError, "cannot be compared"),
+        (["first", HOSTILE, "--png", "r.png"], NasError, "cannot be compared"),
     ],
 )
 def test_a_report_that_cannot_be_written_is_one_line(url, tmp_path, monkeypatch, arguments, error, message):
@@ -122,10 +122,15 @@ def test_a_report_that_cannot_be_written_is_one_line(url, tmp_path, monkeypatch,
     assert not list(tmp_path.glob("r.*"))
 
 
-def test_an_empty_database_has_nothing_to_report(tmp_path):
+def test_a_database_without_trials_has_nothing_to_report(tmp_path):
+    Store.open(tmp_path / "t.db").close()
+    arguments = ["report", "--html", f"{tmp_path}/r.html", "--store", f"sqlite:///{tmp_path}/t.db"]
     with pytest.raises(NasError, match="no trial to report"):
-        CliRunner().invoke(
-            nas,
-            ["report", "--html", f"{tmp_path}/r.html", "--store", f"sqlite:///{tmp_path}/t.db"],
-            catch_exceptions=False,
-        )
+        CliRunner().invoke(nas, arguments, catch_exceptions=False)
+
+
+def test_a_report_of_an_absent_database_makes_none(tmp_path):
+    arguments = ["report", "--html", f"{tmp_path}/r.html", "--store", f"sqlite:///{tmp_path}/t.db"]
+    with pytest.raises(NasError, match=r"t\.db"):
+        CliRunner().invoke(nas, arguments, catch_exceptions=False)
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,8 @@ from nas.report.drawing import load_device
 from nas.report.measured import measured_rows, read_measured
 from nas.space import load_reference
 from nas.store.store import Store, StudyRecord
-from nas.strategies.netadapt import NetAdapt, NetAdaptSettings, every, halving
+from nas.strategies.netadapt import NetAdapt
+from nas.strategies.netadapt_settings import NetAdaptSettings, every, halving
 from nas.study import sizes
 from nas.trial import Outcome, Trial, TrialState
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from nas.errors import NasError
-from nas.strategies.netadapt import NetAdaptSettings, Round, Rule, every, halving
+from nas.strategies.netadapt_settings import NetAdaptSettings, Round, Rule, every, halving
 
 _NOT_IN_NAME = ("latency_version", "storage")
 

@@ -1,5 +1,6 @@
 """`nas adapt`: trim a network to a latency budget."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ if TYPE_CHECKING:  # importing them means importing torch
     from nas.executors.ray.cluster import RayCluster
     from nas.latency.model import LatencyModel
     from nas.sources import Source
-    from nas.store.store import Store
+    from nas.store.store import Store, StoredTrial
 
 _MOST_AT_ONCE = 64  # actors of a cluster; what has no room there waits
 _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors file of `nas train`."
@@ -36,7 +37,7 @@ _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors
 @click.option("--final-epochs", default=10, show_default=True, type=click.IntRange(0), help="To train the result.")
 @click.option("--from-scratch", is_flag=True, help="Train the result anew, as MobileNetV3 did.")
 @click.option("--distill", is_flag=True, help="Let the result learn from the seed's outputs, too.")
-@click.option("--resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
+@click.option("--resolution", type=click.IntRange(16), help="Pixels, in training and at work.  [default: see docs]")
 @click.option("--lr", default=0.01, show_default=True, type=click.FloatRange(0, 1, True), help="Of proposals.")
 @click.option("--final-lr", default=0.02, show_default=True, type=click.FloatRange(0, 1, True), help="Of the result.")
 @click.option("--seed", default=0, show_default=True)
@@ -65,8 +66,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
 
     Every proposal is a recorded trial with its parent: the same command goes on where it stopped.
     """
-    from nas.adapt import run as job  # noqa: PLC0415 - torch is not needed for --help
-    from nas.adapt.settings import AdaptSettings  # noqa: PLC0415
+    from nas.adapt.settings import AdaptSettings, require_sound  # noqa: PLC0415
     from nas.cli import tables  # noqa: PLC0415
     from nas.cli.adapt_progress import adapt_progress  # noqa: PLC0415
     from nas.latency.on_miss import load_model  # noqa: PLC0415
@@ -75,19 +75,25 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
 
     info = describe_data(data)
     latency = load_model(target, "interpolate")  # a proposal is one of thousands of cuts: too many to measure each
+    settings = AdaptSettings(
+        budget_ms=budget,
+        source=source,
+        architecture="",
+        target=latency.target,
+        latency_version=latency.version,
+        resolution=resolution or info.resolution,
+        data=data,
+        step=steps or _step(target),
+        **options,
+    )
+    require_sound(settings)
     with Store.open(store_url) as store, adapt_progress(budget) as listener:
-        seed = _source(source, store)
-        settings = AdaptSettings(
-            budget_ms=budget,
-            source=source,
-            architecture=seed.architecture.id,
-            target=latency.target,
-            latency_version=latency.version,
-            resolution=resolution or info.resolution,
-            data=data,
-            step=steps or _step(target),
-            **options,
-        )
+        stored = stored_trial(source, store) if source.startswith("trial:") else None
+        from nas.adapt import run as job  # noqa: PLC0415 - torch, which no mistake above has to wait for
+
+        seed = _source(source, stored, store, resolution)
+        settings = replace(settings, architecture=seed.architecture.id)
+        _say_if_met(seed, latency, settings)
         try:
             found = job.adapt(
                 settings,
@@ -110,11 +116,25 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
         _print_result(record, settings)
 
 
-def _source(text: str, store: "Store") -> "Source":
+def _source(text: str, stored: "StoredTrial | None", store: "Store", resolution: int | None) -> "Source":
+    """The network to begin with; a resolution that was asked for is also that at which it will run."""
     from nas.adapt.trained import trial_source  # noqa: PLC0415
     from nas.sources import load_source  # noqa: PLC0415
 
-    return trial_source(stored_trial(text, store), store) if text.startswith("trial:") else load_source(text)
+    found = load_source(text) if stored is None else trial_source(stored, store)
+    return replace(found, architecture=found.architecture.with_resolution(resolution)) if resolution else found
+
+
+def _say_if_met(seed: "Source", latency: "LatencyModel", settings: "AdaptSettings") -> None:
+    """That there is nothing to cut, before what remains is trained."""
+    if (ms := latency.estimate(seed.architecture).ms) <= settings.budget_ms:
+        epochs = settings.final_epochs
+        click.echo(
+            f"{seed.name} is predicted to take {ms:.2f} ms on {latency.target}, within the budget of "
+            f"{settings.budget_ms:g} ms: nothing to cut, "
+            + (f"only its last training of {epochs} epochs follows" if epochs else "and nothing to train"),
+            err=True,
+        )
 
 
 def _step(target: str) -> int:

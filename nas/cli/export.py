@@ -40,7 +40,9 @@ def export(  # noqa: PLR0913, PLR0917 - the command's options
     also a reference network's name or a JSON file.
     """
     from nas.cli import tables  # noqa: PLC0415
-    from nas.export.files import export as write  # noqa: PLC0415 - torch
+
+    _require_possible(arch, format_, check, data, store_url)
+    from nas.export.files import export as write  # noqa: PLC0415 - torch, which no mistake above has to wait for
 
     trained = _trained(arch, data, resolution, untrained, store_url)
     folder = out or Path("runs/export") / f"{trained.architecture.id}-{trained.resolution}px"
@@ -55,6 +57,22 @@ def export(  # noqa: PLR0913, PLR0917 - the command's options
         click.echo(f"largest difference from torch on held-out images: {record['check']['max_difference']:.2g}")
     for name, judged in record.get("compared", {}).items():
         click.echo(f"{name:8} {judged['test_accuracy']:.2%} on the test set, {judged['ms']:.2f} ms on this machine")
+
+
+def _require_possible(arch: str, format_: str, check: bool, data: str | None, store_url: str) -> None:
+    """Raise a NasError for what is known to be wrong without torch."""
+    from nas.store.store import Store  # noqa: PLC0415
+    from nas.training.data import describe_data  # noqa: PLC0415
+
+    if check and not format_.startswith("onnx"):
+        raise NasError(f"--check compares ONNX files with torch; there is nothing to compare in {format_}")
+    if data:
+        describe_data(data)
+    if arch.startswith("trial:"):
+        with Store.open(store_url) as store:
+            stored_trial(arch, store)
+    elif ":" not in arch and not arch.endswith(".safetensors"):
+        resolve_network(arch, store_url)
 
 
 def _trained(arch: str, data: str | None, resolution: int | None, untrained: bool, store_url: str) -> "Trained":

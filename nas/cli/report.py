@@ -44,7 +44,7 @@ def report(  # noqa: PLR0913, PLR0917 - the command's options
         raise NasError("nothing to write; expected --html FILE or --png FILE")
     found, records = [read_measured(path) for path in measured], [read_run(path) for path in runs]
     record: dict[str, Any] = {"html": None, "png": None}
-    with Store.open(store_url) as store:
+    with Store.open_existing(store_url) as store:
         content = page_content(store, studies, found, records)
         if png is not None:
             record["png"] = _drawn(store, studies, png)

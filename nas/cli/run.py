@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli.options import cores, json_option, store_option
+from nas.cli.ray_options import ray_options
 
 if TYPE_CHECKING:  # importing it means importing torch
+    from nas.executors.ray.cluster import RayCluster
     from nas.pipeline.bench import Bench
     from nas.pipeline.spec import Scale, StudyFile
     from nas.store.store import Store
 
+_MOST_AT_ONCE = 64  # actors of a cluster; what has no room there waits
 _STEPS = ("search", "adapt", "compare", "ablate", "export", "report")  # nas.pipeline.run.STEPS, which needs torch
 
 
@@ -25,6 +28,7 @@ _STEPS = ("search", "adapt", "compare", "ablate", "export", "report")  # nas.pip
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="For results.  [default: beside STUDY, by scale]"
 )
+@ray_options
 @store_option
 @json_option
 def run(  # noqa: PLR0913, PLR0917 - the command's options
@@ -34,6 +38,8 @@ def run(  # noqa: PLR0913, PLR0917 - the command's options
     until: str,
     workers: int | None,
     out: Path | None,
+    cluster: "RayCluster | None",
+    storage: str | None,
     store_url: str,
     as_json: bool,
 ) -> None:
@@ -51,7 +57,8 @@ def run(  # noqa: PLR0913, PLR0917 - the command's options
     with Store.open(store_url) as store:
         folder = (out or study.parent) / chosen.name
         bench = _bench(spec, chosen, data or chosen.data, store)
-        bench = replace(bench, folder=folder, workers=workers or cores())
+        workers = workers or (cores() if cluster is None else _MOST_AT_ONCE)
+        bench = replace(bench, folder=folder, workers=workers, cluster=cluster, storage=storage)
         try:
             ran = run_steps(bench, until)
         except KeyboardInterrupt:

@@ -47,7 +47,8 @@ def export(trained: Trained, format: str, folder: Path, *, check: bool = False) 
         raise NasError(f"--check compares ONNX files with torch; there is nothing to compare in {format}")
     match format:
         case "onnx":
-            return _described(_onnx(trained, folder), trained, _checked(trained, folder) if check else {})
+            path, more = _onnx(trained, folder, check)
+            return _described(path, trained, more)
         case "onnx-int8":
             return _int8(trained, folder, check)
         case "state-dict":
@@ -62,19 +63,28 @@ def export(trained: Trained, format: str, folder: Path, *, check: bool = False) 
     raise NasError(f"unknown format {format!r}; expected one of {', '.join(FORMATS)}")
 
 
-def _onnx(trained: Trained, folder: Path) -> Path:
+def _onnx(trained: Trained, folder: Path, check: bool) -> tuple[Path, dict[str, Any]]:
+    """The file, and what its check found; one that is refused is not left behind, and a former one stays."""
     layers = lower(trained.architecture.with_resolution(trained.resolution))
     path = folder / "model.onnx"
-    write_bytes(path, trained_graph(layers, folded(trained.network, trained.architecture)))
-    return path
+    scratch = folder / ".model.unchecked.onnx" if check else path
+    write_bytes(scratch, trained_graph(layers, folded(trained.network, trained.architecture)))
+    if not check:
+        return path, {}
+    try:
+        found = _checked(trained, scratch)
+        scratch.replace(path)
+    except NasError as error:
+        raise NasError(str(error).replace(str(scratch), str(path))) from None
+    finally:
+        scratch.unlink(missing_ok=True)
+    return path, found
 
 
-def _checked(trained: Trained, folder: Path) -> dict[str, Any]:
+def _checked(trained: Trained, path: Path) -> dict[str, Any]:
     from nas.export.runtime import TOLERANCE, largest_difference  # noqa: PLC0415 - onnxruntime
 
-    difference = largest_difference(
-        folder / "model.onnx", trained.network, _data(trained, "--check"), trained.resolution
-    )
+    difference = largest_difference(path, trained.network, _data(trained, "--check"), trained.resolution)
     return {"check": {"max_difference": difference, "tolerance": TOLERANCE}}
 
 
@@ -83,8 +93,8 @@ def _int8(trained: Trained, folder: Path, check: bool) -> dict[str, Any]:
     from nas.export.runtime import judge  # noqa: PLC0415
 
     data = _data(trained, "onnx-int8")
-    path, whole = folder / "model.int8.onnx", _onnx(trained, folder)
-    more = _checked(trained, folder) if check else {}
+    path = folder / "model.int8.onnx"
+    whole, more = _onnx(trained, folder, check)
     quantise(whole, path, data, trained.resolution)
     found = judge([whole, path], data, data.test, trained.resolution)
     compared = {

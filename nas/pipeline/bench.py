@@ -14,6 +14,7 @@ from nas.batch import compile_space
 from nas.begun import Milliseconds
 from nas.errors import SpecError
 from nas.evaluators.full import FullEvaluator
+from nas.executors.ray.cluster import RayCluster
 from nas.latency.model import LatencyModel, OpSumModel
 from nas.pipeline.agreement import choices_of, untrimmed
 from nas.pipeline.kept import Clock
@@ -21,6 +22,7 @@ from nas.pipeline.spec import Scale, StudyFile
 from nas.reward import make_reward
 from nas.search.judge import Watch
 from nas.space import SearchSpace, load_space, reference_spec
+from nas.storage import open_folder
 from nas.store.store import Store
 from nas.strategies.costs import BatchCost
 from nas.strategies.problem import Problem
@@ -55,6 +57,8 @@ class Bench:
     store: Store
     workers: int
     show: Show
+    cluster: RayCluster | None = None  # None: the workers are processes of this host
+    storage: str | None = None  # folder or URL of the weights; None: beside the database, and in `folder`
 
     @cached_property
     def clock(self) -> Clock:
@@ -140,7 +144,8 @@ class Bench:
             label_smoothing=train.label_smoothing,
         )
         of = digest(self.content, asdict(recipe), train.train_images, train.val_images)
-        return FullEvaluator(self.data, recipe, self.folder / f"trained-{of}", train.train_images, train.val_images)
+        folder = open_folder(self.storage or str(self.folder)) / f"trained-{of}"
+        return FullEvaluator(self.data, recipe, folder, train.train_images, train.val_images)
 
     def study_name(self, part: str) -> str:
         """Name of a study in the database."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nas.strategies.netadapt import Rule
+from nas.strategies.netadapt_settings import Rule
 
 ABLATIONS = ("se", "hswish", "kernel5", "late_head", "netadapt")
 """What can be left out; the last one of the found network, the others of the network that `of` says."""

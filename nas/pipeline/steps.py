@@ -68,6 +68,7 @@ def trim(bench: Bench, searched: Result) -> Result:
             store=bench.store,
             listener=listener,
             workers=bench.workers,
+            cluster=bench.cluster,
             name=bench.study_name("adapt"),
             tested=False,
         )
@@ -138,6 +139,7 @@ def _search_once(bench: Bench, seed: int) -> Result:
             store=bench.store,
             listener=listener,
             workers=bench.workers,
+            cluster=bench.cluster,
             name=bench.study_name(f"search-{seed}"),
             reuse=False,  # the searches are to be independent
             watch=bench.show.supernet,
@@ -184,6 +186,7 @@ def _search_settings(bench: Bench, seed: int) -> SearchSettings:
         seed=seed,
         trials=scale.trials,
         early_stop=scale.early_stop,
+        storage=bench.storage,
     )
 
 
@@ -199,6 +202,7 @@ def _adapt_settings(bench: Bench, seed: Architecture) -> AdaptSettings:
         rule=bench.study.adapt.rule,
         step=width_steps(bench.study.target).step(),
         final_epochs=0,  # the last network is trained anew, as MobileNetV3 was
+        storage=bench.storage,
         **asdict(scale),
     )
 
@@ -217,7 +221,10 @@ def _trained(bench: Bench, step: str, networks: Mapping[str, Architecture]) -> R
         return kept
     for name, network in networks.items():
         bench.say(f"{network.id} is {name}")
-    trained = evaluate_all(list(networks.values()), trainer, trainer.folder, bench.workers, bench.say, seeds)
+    results = bench.folder / trainer.folder.name  # beside the weights, unless these are elsewhere
+    trained = evaluate_all(
+        list(networks.values()), trainer, results, bench.workers, bench.say, seeds, cluster=bench.cluster
+    )
     records = {}
     for place, (name, network) in enumerate(networks.items()):
         runs = [trained[place + turn * len(networks)] for turn in range(len(seeds))]

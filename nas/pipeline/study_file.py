@@ -21,7 +21,7 @@ from nas.pipeline.spec import (
 )
 from nas.reward import make_reward
 from nas.space import load_space, reference_spec
-from nas.strategies.netadapt import RULES, Rule
+from nas.strategies.netadapt_settings import RULES, Rule
 from nas.strategies.registry import STRATEGIES
 from nas.training.data import describe_data
 from nas.yaml_file import load_yaml, require_keys

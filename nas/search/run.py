@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from nas import forking
-from nas.begun import Milliseconds, require_name, weights_folder
+from nas.begun import Milliseconds, require_command, require_name, weights_folder
 from nas.errors import StudyError
 from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
@@ -155,6 +155,7 @@ def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | N
     require_name(name)
     record = store.study(name)
     if record is not None:
+        require_command(record, "nas search")
         require_unchanged(record, _basis(settings))
         _require_same(record, settings)
     return record

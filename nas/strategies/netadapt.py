@@ -5,69 +5,23 @@ Yang et al., NetAdapt, 1804.03230, algorithm 1; the other rule is that of Mobile
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, final
+from typing import final
 
 from nas.architecture import Architecture
 from nas.errors import BudgetError
-from nas.network.widths import Width, WidthKind
+from nas.network.widths import Width
 from nas.strategies.combine import Option, combinations
 from nas.strategies.cuts import Cut, Cutter, Widths
+from nas.strategies.netadapt_settings import RULES, NetAdaptSettings
 from nas.trial import Proposal, Trial, TrialState
-
-Rule = Literal["netadapt", "mobilenet_v3"]
 
 _HALVINGS = 10  # of a step that no single width can make
 _ABOVE, _BELOW = 0.01, 0.03  # of the budget, by which what was measured may miss it
 _PARTS = (0.125, 0.25, 0.5)  # of a step, by single cuts that are made together
 _RETRIES = 4  # of a last cut that was faster than predicted by more than that
 _LEAST_STEP = 0.25  # of the first one: steps that decay for ever would end before a small budget
-
-
-@dataclass(frozen=True, slots=True)
-class RuleOf:
-    """What a paper does: its first step as a share of the seed's latency, its decay, and what it cuts."""
-
-    delta: float
-    decay: float
-    kinds: tuple[WidthKind, ...]
-
-
-RULES: Final[Mapping[Rule, RuleOf]] = {
-    "netadapt": RuleOf(0.025, 0.96, ("expansion", "bottleneck", "filters")),
-    "mobilenet_v3": RuleOf(0.01, 1.0, ("expansion", "bottleneck")),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """How proposals of an iteration are compared: the best `count` of them (None: all), trained for `epochs` more.
-
-    With no epochs they are judged as they have inherited their weights, or by an estimate of what the loss rises.
-    """
-
-    epochs: int
-    count: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NetAdaptSettings:
-    """What decides which networks are tried.
-
-    `rule` netadapt takes the most accurate proposal, mobilenet_v3 the one with the largest change of accuracy per
-    change of latency. `delta` is in place of the rule's own first step. Widths are multiples of `step`. `seed_epochs`
-    train the seed beforehand; `final_epochs` the last network, from the weights that it inherits or `from_scratch`.
-    """
-
-    budget_ms: float
-    rule: Rule
-    rounds: tuple[Round, ...]
-    delta: float | None = None
-    step: int = 8
-    seed_epochs: int = 0
-    final_epochs: int = 0
-    from_scratch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +74,9 @@ class NetAdapt:
         self._settings = settings
         self._rule = RULES[settings.rule]
         self._measured_ms = measured_ms
-        above, below = (0.0, 1.0) if measured_ms is None else (_ABOVE, _BELOW)
-        self._least_ms, self._most_ms = settings.budget_ms * (1 - below), settings.budget_ms * (1 + above)
-        self._retries = _RETRIES
+        above = 0.0 if measured_ms is None else _ABOVE
+        self._least_ms, self._most_ms = settings.budget_ms * (1 - _BELOW), settings.budget_ms * (1 + above)
+        self._retries = 0 if measured_ms is None else _RETRIES
         self._combines = settings.rounds[0].epochs == 0 and len(settings.rounds) > 1
         self._target_ms = 0.0  # of this iteration, as predicted
         self._factor = 1.0  # of predictions: what was measured last, as a multiple of its own
@@ -224,7 +178,10 @@ class NetAdapt:
         return predicted_ms * self._factor
 
     def _cuts(self, base: Step) -> list[Cut]:
-        """Those that make the step of this iteration; a smaller step where no width can make it alone."""
+        """Those that make the step of this iteration; a smaller step where no width can make it alone.
+
+        A cut that would leave much of the budget unused is proposed only where there is no other.
+        """
         delta = self._rule.delta if self._settings.delta is None else self._settings.delta
         step_ms = (
             delta
@@ -238,7 +195,8 @@ class NetAdapt:
             targets = [now_ms - share * (now_ms - self._target_ms) for share in shares]
             cuts = [cut for target in targets for cut in self._cutter.within(base.widths, target)]
             if cuts:
-                return list({cut.architecture: cut for cut in cuts}.values())
+                near = [cut for cut in cuts if cut.latency_ms * self._factor >= self._least_ms]
+                return list({cut.architecture: cut for cut in near or cuts}.values())
             step_ms /= 2
         return []
 
@@ -312,18 +270,6 @@ class NetAdapt:
         else:
             merit = -estimate
         return merit, -cut.latency_ms
-
-
-def every(epochs: int) -> tuple[Round, ...]:
-    """Each proposal is trained for `epochs`, as in the papers."""
-    return (Round(epochs),)
-
-
-def halving(epochs: int) -> tuple[Round, ...]:
-    """Single cuts are estimated; three combinations are trained for half of `epochs`, the best for the rest."""
-    first = max(1, epochs // 2)
-    rounds = (Round(0), Round(first, 3), Round(epochs - first, 1))
-    return rounds if epochs > first else rounds[:2]
 
 
 def _require_reachable(cutter: Cutter, settings: NetAdaptSettings, target: str) -> None:

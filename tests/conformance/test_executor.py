@@ -1,5 +1,6 @@
 """What every executor does: each trial once, failures as values, lost workers' trials again."""
 
+import os
 import re
 import subprocess
 import sys
@@ -120,6 +121,14 @@ def test_the_trial_of_a_killed_worker_is_told_as_lost_and_can_be_done_again(with
     assert sorted(queue.outcomes) == [0, 1, 2, 3]
     assert [number for number, _ in queue.losses] == [2, 2]
     assert all(re.fullmatch(r"worker process \d+ .*died \(.+\)", reason) for _, reason in queue.losses)
+
+
+def test_it_says_which_process_each_trial_was_given_to(with_workers):
+    queue = Queue(4)
+    with_workers.run(queue, Instant())
+    assert sorted(number for number, _, _ in queue.places) == list(range(4))
+    assert all(pid > 0 and host for _, host, pid in queue.places)
+    assert os.getpid() not in {pid for _, _, pid in queue.places}
 
 
 def test_workers_that_only_die_end_the_search(with_workers, tmp_path, monkeypatch):
