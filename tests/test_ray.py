@@ -5,12 +5,15 @@ import re
 import pytest
 
 from nas.errors import ClusterError
+from nas.executors.local import LocalExecutor
 from nas.executors.ray import cluster as cluster_module
 from nas.executors.ray.cluster import RayCluster, connected
 from nas.executors.ray.executor import RayExecutor
+from nas.store.store import Store
 from tests.conformance.test_executor import Queue
-from tests.executor_helpers import Reading, Unprepared
+from tests.executor_helpers import Instant, Reading, Unprepared
 from tests.ray_cluster import free_port
+from tests.study_helpers import open_study, record
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,18 @@ def test_a_trial_that_fits_no_node_is_refused_with_what_there_is(ray_nodes, monk
     wanted = RayCluster(ray_nodes.address, cpus_per_trial=1, gpus_per_trial=1)
     with connected(RayCluster()) as ray, pytest.raises(ClusterError, match="1 GPUs; the most that one has: 1 CPUs, 0"):
         cluster_module._require_room(ray, wanted)
+
+
+def test_one_worker_of_a_cluster_and_one_of_this_host_make_the_same_decisions(ray_nodes, tmp_path):
+    made = []
+    for executor in (LocalExecutor(1), RayExecutor(RayCluster(), 1)):
+        with Store.open(tmp_path / f"{len(made)}.db") as store:
+            with open_study(store) as study:
+                executor.run(study, Instant())
+            told = [(stored.trial.told, stored.trial.outcome) for stored in store.trials("s")]
+            made.append((record(store), told))
+    assert made[0] == made[1]
+    assert len(made[0][0]) == 12
 
 
 def test_images_are_read_by_the_driver_and_lie_on_a_node_once(ray_nodes):

@@ -73,6 +73,7 @@ def test_a_worker_without_a_sign_of_life_loses_its_trial(ray_nodes, held, monkey
     assert "gave no sign of life for 10 s" in dict(queue.losses)[0]
 
 
+@pytest.mark.long  # three whole searches on images
 def test_a_driver_that_was_killed_is_followed_by_one_that_decides_as_an_unbroken_local_search(ray_nodes, tmp_path):
     options = (*SEARCH, "--trials", "3", "--workers", "1", "--json")
     local, remote = tmp_path / "local", tmp_path / "remote"
