@@ -1,7 +1,6 @@
 """A search on three nodes of this host, with PostgreSQL, while nodes, drivers and the database are killed."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -118,7 +117,7 @@ def three_kills(folder: Path, trials: int = 60) -> dict[str, Any]:
             found.do(fault, rng)
         assert found.driver is not None
         out, _ = found.driver.communicate()
-        if found.driver.returncode:
+        if found.driver.returncode or not out:
             raise RuntimeError(f"the driver ended: {(folder / 'driver.log').read_text()[-2000:]}")
         return {
             **_verdict(found, time.monotonic() - begun),
@@ -189,6 +188,9 @@ def _same_decisions(found: Scene) -> bool:
     """
     ended = _ended(found)
     command = [sys.executable, "-c", "from nas.cli.main import main; main()", *_SEARCH, "--trials", str(ended)]
-    environment = {**os.environ, "NAS_STORE": found.url}
+    command += ["--storage", str(found.folder / "weights")]
+    environment = {**found.cluster.environment, "NAS_STORE": found.url}
     run = subprocess.run(command, cwd=found.folder, env=environment, capture_output=True, text=True, check=False)
+    if run.returncode:
+        print(run.stderr[-500:], file=sys.stderr)
     return run.returncode == 0

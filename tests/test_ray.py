@@ -54,6 +54,15 @@ def test_a_trial_that_fits_no_node_is_refused_with_what_there_is(ray_nodes, monk
         cluster_module._require_room(ray, wanted)
 
 
+def test_what_ray_says_of_its_nodes_stays_out_of_a_result(ray_nodes, capsys):
+    worker = pytest.importorskip("ray._private.worker")
+    with connected(RayCluster()):
+        worker.print_to_stdstream({"lines": ["a node died"], "pid": "raylet", "is_err": False}, ignore_prefix=False)
+    said = capsys.readouterr()
+    assert "a node died" in said.err
+    assert not said.out
+
+
 def test_one_worker_of_a_cluster_and_one_of_this_host_make_the_same_decisions(ray_nodes, tmp_path):
     made = []
     for executor in (LocalExecutor(1), RayExecutor(RayCluster(), 1)):

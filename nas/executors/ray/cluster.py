@@ -3,9 +3,10 @@
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,22 +38,25 @@ class RayCluster:
 
 @contextmanager
 def connected(cluster: RayCluster) -> Iterator[Any]:
-    """The module `ray`, connected; a connection that was there before stays.
+    """The module `ray`, connected; a connection that was there before stays. Stdout is stderr meanwhile.
+
+    Ray prints what happens to nodes on the driver's stdout, whatever its log level: into the result of a `--json`.
 
     Raises:
         ClusterError: ray is not installed, no such cluster, another version, a wrong token, or no node for a trial.
     """
     ray = _imported()
-    if ray.is_initialized():
-        yield ray
-        return
-    _connect(ray, cluster.address)
-    try:
-        _require_storage(ray, cluster)
-        _require_room(ray, cluster)
-        yield ray
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):
+        if ray.is_initialized():
+            yield ray
+            return
+        _connect(ray, cluster.address)
+        try:
+            _require_storage(ray, cluster)
+            _require_room(ray, cluster)
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def _imported() -> Any:
