@@ -145,9 +145,17 @@ def test_killed_at_five_moments_every_trial_is_there_once_and_none_is_stuck(tmp_
 
 
 def drivers(folder):
-    """The processes that gave out the trials which run."""
+    """The commands whose trials run: a trial names its driver and then its worker, which is of the driver's session."""
     with Store.open(folder / "runs/trials.db") as store:
-        return {s.pid for s in store.trials(states=[TrialState.RUNNING])}
+        pids = {s.pid for s in store.trials(states=[TrialState.RUNNING])}
+    return {session for pid in pids if (session := _session(pid)) is not None}
+
+
+def _session(pid):
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None  # of a driver that was killed
 
 
 def _require_kept(folder, before):
