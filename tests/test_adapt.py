@@ -264,6 +264,7 @@ def test_the_command_prints_the_path_and_its_result_can_be_exported(seed_file, t
 )
 def test_a_mistake_is_one_line_before_any_work(arguments, message, seed_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Store.open("runs/trials.db").close()
     with pytest.raises(NasError, match=message) as caught:
         invoke(f"adapt --data digits {arguments.format(seed_file)}")
     assert "\n" not in str(caught.value)
@@ -284,6 +285,7 @@ def test_a_mistake_is_one_line_before_any_work(arguments, message, seed_file, tm
 )
 def test_a_mistake_that_is_known_without_torch_does_not_wait_for_it(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Store.open("runs/trials.db").close()
     for module in ("nas.adapt.run", "nas.sources", "nas.export.files"):
         monkeypatch.setitem(sys.modules, module, None)  # importing it is an ImportError
     with pytest.raises(NasError):

@@ -87,7 +87,8 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
         **options,
     )
     require_sound(settings)
-    with Store.open(store_url) as store, adapt_progress(budget) as listener:
+    open_store = Store.open_existing if source.startswith("trial:") else Store.open
+    with open_store(store_url) as store, adapt_progress(budget) as listener:
         stored = stored_trial(source, store) if source.startswith("trial:") else None
         from nas.adapt import run as job  # noqa: PLC0415 - torch, which no mistake above has to wait for
 
