@@ -101,12 +101,13 @@ def _bench(spec: "StudyFile", scale: "Scale", data: str, store: "Store") -> "Ben
 
 def _print(record: dict[str, Any]) -> None:
     from nas.cli import tables  # noqa: PLC0415
+    from nas.pipeline.networks import label  # noqa: PLC0415
 
     tables.print_table(
         ("network ", "test accuracy", "interval", f"{record['target']} ms", "MAdds M", "params M"),
         [
             (
-                one["name"],
+                label(one["name"], one),
                 f"{one['test_accuracy']['mean']:.2%}",
                 f"{one['test_accuracy']['low']:.2%} to {one['test_accuracy']['high']:.2%}",
                 f"{one['latency_ms']:.2f}",
