@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ from nas.store.owners import this_process
 from nas.store.schema import studies, trials
 from nas.store.store import Store
 from nas.trial import Outcome
-from tests.study_helpers import open_study
+from tests.study_helpers import drive, open_study
 
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 
@@ -76,6 +77,15 @@ def test_the_recent_pace_counts_outcomes_of_ten_minutes(store, study, monkeypatc
     if per_hour:
         assert found.estimated_end(12) == NOW + timedelta(hours=10 / per_hour)
     assert found.estimated_end(2) is None
+
+
+def test_reused_outcomes_are_no_pace(store):
+    for name, trained in (("donor", 5), ("heir", 3)):
+        with open_study(store, name=name, fidelity="the same") as opened:
+            drive(opened, Random(0), workers=1, stop_after=trained)
+    found = store.activity("heir")
+    assert (found.ended, found.reused) == (8, 5)
+    assert found.per_hour == pytest.approx(3 / ((found.last_end - found.created_at) / timedelta(hours=1)))
 
 
 def test_a_driver_that_fell_silent_is_none(store, study, monkeypatch):

@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from nas.cli.options import cores
 from nas.errors import NasError
 from nas.executors.ray.cluster import RayCluster
 
+_MOST_AT_ONCE = 64  # actors of a cluster; what has no room there waits
 _OPTIONS = (
     click.option(
         "--ray", "address", metavar="ADDRESS", help="Train on a Ray cluster: auto, HOST:PORT or ray://HOST:10001."
@@ -35,3 +37,8 @@ def ray_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OPTIONS):
         with_cluster = option(with_cluster)
     return with_cluster
+
+
+def default_workers(cluster: RayCluster | None) -> int:
+    """One a core of this host; of a cluster, which knows its own room, many."""
+    return cores() if cluster is None else _MOST_AT_ONCE

@@ -80,7 +80,8 @@ class _Queue:
         return trial
 
     def placed(self, trial: Trial, host: str, pid: int) -> None:
-        """Nobody asks."""
+        """Its seconds begin here: before, it may have waited for a worker."""
+        self._begun[trial.number] = time.monotonic()
 
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
         """Say so; no training is stopped."""
