@@ -56,7 +56,7 @@ class _Queue:
     """Fills `nas.trial.TrialQueue`: networks whose results are files, one for each network and seed."""
 
     def __init__(
-        self, networks: Sequence[Architecture], folder: Path, say: Say, seeds: Sequence[int], go_on: bool
+        self, networks: Sequence[Architecture], folder: Path, say: Say, seeds: Sequence[int], go_on: bool = False
     ) -> None:
         self._folder, self._say, self._go_on = folder, say, go_on
         distinct = {network.id: network for network in networks}.values()
