@@ -127,3 +127,10 @@ def test_watching_prints_each_change_and_ends_with_the_study(store_url, store, m
 def test_an_unknown_study_is_one_line(store_url, store):
     failed = CliRunner().invoke(nas, ["status", "other", "--store", store_url])
     assert "no study 'other'" in str(failed.exception)
+
+
+def test_asking_makes_no_database(tmp_path):
+    path = tmp_path / "typo.db"
+    failed = CliRunner().invoke(nas, ["status", "--store", f"sqlite:///{path}"])
+    assert "there is no such database" in str(failed.exception)
+    assert not path.exists()

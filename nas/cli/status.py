@@ -35,7 +35,7 @@ def status(study: str | None, watch: bool, store_url: str, as_json: bool) -> Non
 
     if watch and as_json:
         raise NasError("--watch is for people; expected --json without it")
-    with Store.open(store_url) as store:
+    with Store.open_existing(store_url) as store:
         if as_json:
             tables.print_json([_record(seen) for seen in _look(store, study)])
         elif watch:
