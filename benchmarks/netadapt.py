@@ -93,9 +93,8 @@ class Bench:
         self.model = latency_model(setting.target, self.architecture)
         self.latency_ms = Milliseconds(self.model)
         self.step = width_steps(setting.target).step()
-        measured = measured_latency(setting.target, self.architecture, folder / "measured.json")
-        self.measured_ms = measured
-        self.latency = self.latency_ms if measured is None else measured
+        self.measured_ms = measured_latency(setting.target, self.architecture, folder / "measured.json")
+        self.latency = self.measured_ms or self.latency_ms
 
     def seed_file(self) -> Path:
         """The seed network, fine-tuned once for all and run at the resolution of the data."""
@@ -159,7 +158,13 @@ class Bench:
         )
         with Store.open(self.folder / "trials.db") as store, adapt_progress(budget_ms) as listener:
             found = job.adapt(
-                settings, source, latency=self.model, store=store, listener=listener, workers=self.workers
+                settings,
+                source,
+                latency=self.model,
+                store=store,
+                listener=listener,
+                workers=self.workers,
+                measured_ms=self.measured_ms,  # the budget is a share of their seed
             )
             trials = store.trials(found.study)
         training = sum(s.trial.outcome.metrics.get("train_seconds", 0.0) for s in trials if s.trial.outcome)

@@ -125,7 +125,7 @@ def _run(setting: Setting, study: Study) -> Iterator[dict[str, Any]]:
     """The events in their order; yields the figures so far."""
     clock, judge, times = Clock(), _Judge(load_space(setting.space)), training_seconds(setting.mean_seconds)
     coming: list[tuple[float, int, int, Trial]] = []  # when, number, epoch, trial
-    last = {"ask": 0.0, "report": 0.0, "tell": 0.0}
+    mean, last = float(np.mean(times)), (0, 0.0)  # asks, and the seconds that they took
 
     def begin(free_since: float) -> bool:
         begun = perf_counter()
@@ -137,9 +137,10 @@ def _run(setting: Setting, study: Study) -> Iterator[dict[str, Any]]:
             heapq.heappush(coming, (clock.now + seconds, trial.number, 1, trial))
         return trial is not None
 
+    begun_all = perf_counter()
     for _ in range(setting.workers):
         begin(0.0)
-    asked, told, steps = setting.workers, 0, perf_counter()
+    asked, told = setting.workers, 0
     while coming and asked < setting.trials:
         at, number, epoch, trial = heapq.heappop(coming)
         begun = perf_counter()
@@ -157,8 +158,9 @@ def _run(setting: Setting, study: Study) -> Iterator[dict[str, Any]]:
         told += 1
         asked += begin(at)
         if told % 1000 == 0 or asked == setting.trials:
-            yield _figures(setting, clock, told, last, perf_counter() - steps)
-            last = dict(clock.real)
+            recent = {"ms_per_recent_ask": 1000 * (clock.real["ask"] - last[1]) / (asked - last[0])}
+            yield _figures(setting, clock, told, mean) | recent | {"real_seconds": perf_counter() - begun_all}
+            last = asked, clock.real["ask"]
 
 
 class _Judge:
@@ -176,17 +178,15 @@ class _Judge:
         return Outcome({"accuracy": float(size + effects + Random(trial.seed).gauss(0.4, 0.002))})
 
 
-def _figures(setting: Setting, clock: Clock, told: int, last: dict[str, float], real: float) -> dict[str, Any]:
+def _figures(setting: Setting, clock: Clock, told: int, mean_seconds: float) -> dict[str, Any]:
     return {
         "workers": setting.workers,
         "trials": told,
         "strategy": setting.strategy,
         "epochs": setting.epochs,
-        "mean_training_seconds": float(np.mean(training_seconds(setting.mean_seconds))),
+        "mean_training_seconds": mean_seconds,
         "busy_share": 1 - clock.idle / (setting.workers * clock.now),
         "simulated_hours": clock.now / 3600,
         "driver_busy_share": sum(clock.real.values()) / clock.now,
         **{f"ms_per_{name}": 1000 * seconds / told for name, seconds in clock.real.items()},
-        "ms_per_ask_of_the_last_1000": clock.real["ask"] - last["ask"],
-        "real_seconds": real,
     }

@@ -11,6 +11,7 @@ from nas import __version__
 from nas.architecture import Architecture
 from nas.errors import SpaceError, StudyError
 from nas.space.files import space_version
+from nas.store.records import changed_versions
 from nas.store.store import Predictor, Sizes, Store, StoredTrial, StudyRecord
 from nas.strategies.problem import Problem
 from nas.training.imagefolder import list_images
@@ -32,7 +33,7 @@ def basis(space: str, latency_version: str) -> dict[str, str]:
 def changes(record: StudyRecord, now: Mapping[str, str]) -> list[str]:
     """What is not as it was when the study began, in words; studies of the first versions recorded the table alone."""
     then: Mapping[str, Any] = record.basis or {_TABLE: record.settings.get("latency_version")}
-    return [f"{what} ({then[what]}, now {now[what]})" for what in now if then.get(what) not in (None, now[what])]
+    return changed_versions(then, now)
 
 
 def require_unchanged(record: StudyRecord, now: Mapping[str, str]) -> None:

@@ -16,14 +16,14 @@ from nas.errors import StoreError, StudyError
 from nas.layers import lower, peak_activation_bytes, total_macs, total_params
 from nas.stopping import SuccessiveHalving
 from nas.store.owners import this_process
-from nas.store.records import Sizes, StoredTrial
+from nas.store.records import Sizes, StoredTrial, changed_versions
 from nas.store.store import Store
 from nas.trial import Metrics, Outcome, Proposal, Recalling, Strategy, Trial, TrialState
 
 LEASE_SECONDS = 60.0  # after which another process may take over a study whose driver fell silent
 _HEARTBEAT_SECONDS = 10.0
 _ASKED_EVERY, _ASKED = 20, 20  # recorded proposals that a replay finds anew to compare: these, and so many at the end
-_RECORDED_PACKAGES = ("torch", "numpy", "optuna")
+_RECORDED_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "optuna")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,7 @@ class Study:
         for stored in recorded:
             self._tell_until(stored.trial.asked_after, outcomes)
             if stored.trial.number >= self._inherited and not self._repeats(stored.trial, len(recorded)):
-                raise StudyError(
-                    f"study {self.name!r}: trial {stored.trial.number} would now be another network; the search space, "
-                    f"the data, or nas or a package that it builds on changed since. --fork begins a new study from "
-                    f"its trials, --study NAME one from nothing"
-                )
+                raise self._astray(stored)
             self._asked += 1
             self._beat()
         self._tell_until(len(outcomes), outcomes)
@@ -149,6 +145,15 @@ class Study:
         if isinstance(self._strategy, Recalling) and trial.number % _ASKED_EVERY and trial.number < recorded - _ASKED:
             return self._strategy.recall(trial.proposal)
         return self._strategy.ask() == trial.proposal
+
+    def _astray(self, stored: StoredTrial) -> StudyError:
+        """What to say of a trial that is not proposed again. A fork is no help: what it goes by has not changed."""
+        changed = changed_versions(stored.versions, self._versions)
+        causes = f"changed since: {', '.join(changed)}" if changed else "the data, the code or a package changed since"
+        return StudyError(
+            f"study {self.name!r}: trial {stored.trial.number} would now be another network; {causes}. Go on with what "
+            f"it was begun with, or begin another study by --study NAME"
+        )
 
     def _tell_until(self, count: int, outcomes: list[StoredTrial]) -> None:
         for stored in outcomes[self._told : count]:

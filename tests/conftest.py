@@ -43,11 +43,14 @@ def ray_nodes():
     """A Ray cluster of a head and two nodes of one CPU each, this process connected; skips where none can run."""
     if reason := ray_cluster.unavailable():
         pytest.skip(reason)
-    with ray_cluster.cluster(nodes=2) as found, pytest.MonkeyPatch.context() as patch:
-        for name, value in found.environment.items():
-            if name.startswith("RAY_"):
-                patch.setenv(name, value)
-        from nas.executors.ray.cluster import RayCluster, connected  # noqa: PLC0415
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_health_check_period_ms", "500")  # a dead node is noticed soon, whatever of it dies first
+        with ray_cluster.cluster(nodes=2) as found:
+            for name, value in found.environment.items():
+                if name.startswith("RAY_"):
+                    patch.setenv(name, value)
+            from nas.executors.ray.cluster import RayCluster, connected  # noqa: PLC0415
 
-        with connected(RayCluster(found.address)):
-            yield found
+            patch.setattr("nas.executors.ray.cluster._ROOM_SECONDS", 300.0)  # nodes join slowly on a busy machine
+            with connected(RayCluster(found.address)):
+                yield found

@@ -172,7 +172,7 @@ def settings(seed_file, **more) -> AdaptSettings:
     return AdaptSettings(**{**defaults, **more})
 
 
-def run(store, seed_file, listener, **more):
+def run(store, seed_file, listener, measured_ms=None, **more):
     return job.adapt(
         settings(seed_file, **more),
         load_source(str(seed_file)),
@@ -180,6 +180,7 @@ def run(store, seed_file, listener, **more):
         store=store,
         listener=listener,
         name="a",
+        measured_ms=measured_ms,
     )
 
 
@@ -223,6 +224,22 @@ def test_a_study_that_was_stopped_within_an_iteration_goes_on_to_the_same_networ
     assert kept == {"seed.safetensors", *(f"trial-{number}.safetensors" for number in held)}
 
 
+def test_readings_that_the_budget_came_from_decide_when_it_is_met(seed_file, here):
+    """A machine that was slow when the seed was read for the budget: by its own scale the share is met."""
+    with Store.open("a.db") as store:
+        found = run(
+            store,
+            seed_file,
+            Recorder(),
+            budget_ms=0.8 * 1.1 * SEED_MS,
+            final_epochs=0,
+            proposals="zero",
+            measured_ms=lambda network: 1.1 * PIXEL.estimate(network).ms,
+        )
+    ends = [PIXEL.estimate(step.architecture).ms for step in (found.path[0], found.path[-1])]
+    assert 0.97 * 0.8 <= ends[1] / ends[0] <= 1.01 * 0.8
+
+
 def invoke(arguments: str):
     return CliRunner().invoke(nas, arguments.split(), catch_exceptions=False)
 
@@ -264,6 +281,7 @@ def test_the_command_prints_the_path_and_its_result_can_be_exported(seed_file, t
 )
 def test_a_mistake_is_one_line_before_any_work(arguments, message, seed_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Store.open("runs/trials.db").close()
     with pytest.raises(NasError, match=message) as caught:
         invoke(f"adapt --data digits {arguments.format(seed_file)}")
     assert "\n" not in str(caught.value)
@@ -284,6 +302,7 @@ def test_a_mistake_is_one_line_before_any_work(arguments, message, seed_file, tm
 )
 def test_a_mistake_that_is_known_without_torch_does_not_wait_for_it(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Store.open("runs/trials.db").close()
     for module in ("nas.adapt.run", "nas.sources", "nas.export.files"):
         monkeypatch.setitem(sys.modules, module, None)  # importing it is an ImportError
     with pytest.raises(NasError):
@@ -402,6 +421,10 @@ def test_weights_of_a_reused_training_are_found_where_it_was_trained(tmp_path, m
     assert read_tensors(Path("out", exported["file"])).keys() == network.state_dict().keys()
     assert (exported["network"], exported["provenance"]["trial"]) == (f"trial:{reused.id}", reused.source)
     assert exported["provenance"]["study"] == "first"
+    other = with_widths(SEED, {0: 8})
+    save_weights(path, build(other), {"architecture": other.to_json()})
+    with pytest.raises(NasError, match=r"trial-1.safetensors: holds the weights of another network than trial:3$"):
+        invoke(f"export {options} --format onnx")
     path.unlink()
     line = (
         r"trial:3 has no weights: elsewhere/first/trial-1\.safetensors is not there \(it reuses .* trial:2\); [^\n]*$"

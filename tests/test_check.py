@@ -3,6 +3,7 @@
 import json
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from nas.cli import space_check
 from nas.cli.main import nas
 from nas.errors import NasError
 from nas.evaluators.full import FullEvaluator
+from nas.executors import kept
 from nas.rank import kendall, kendall_interval
 from nas.space import load_space
 from nas.training.loop import Recipe
@@ -49,6 +51,16 @@ def test_tau_is_not_defined_where_a_judge_finds_all_equal():
         assert kendall_interval([1, 2, 3], [1, 1, 1]) is None
         low, high = kendall_interval([1, 1, 2], [1, 2, 3])  # of the samples some have no tau
     assert low <= high
+
+
+def test_the_seconds_of_a_network_begin_when_a_worker_has_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "time", SimpleNamespace(monotonic=iter([0.0, 100.0, 107.0]).__next__))
+    network = Architecture(32, (ConvBlock(8, 3, 2, "relu"), PoolBlock()), num_classes=10)
+    queue = kept._Queue([network], tmp_path, print, (0,))
+    trial = queue.ask()
+    queue.placed(trial, "host", 1)
+    queue.tell(trial, Outcome({"accuracy": 0.5}))
+    assert queue.results[network.id] == {"accuracy": 0.5, "seconds": 7.0}
 
 
 def test_no_tau_is_null_and_said(capsys):

@@ -204,7 +204,7 @@ def test_a_mistake_is_one_clear_line(nas, tmp_path, case):
     (tmp_path / "hostile.yaml").write_text("name: !!python/object/apply:os.system ['touch owned']\n")
     (tmp_path / "corrupt.db").write_bytes(b"no database at all" * 100)
     args, message = MISTAKES[case]
-    if args[0] in {"trials", "pareto"}:
+    if args[0] in {"trials", "pareto", "show", "export"}:
         Store.open(tmp_path / "runs/trials.db").close()
     code, out, err = nas(*args)
     assert code == 2
@@ -282,7 +282,13 @@ def test_a_front_of_three_objectives_is_drawn_as_points_and_its_best_is_the_most
     assert lines[2] == lines[1] - 1
 
 
-@pytest.mark.parametrize("command", ["pareto", "trials list", "trials show 1", "trials export"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pareto", "trials list", "trials show 1", "trials export", "status", "report --html x.html", "show trial:1",
+        "export trial:1 --format onnx", "adapt --from trial:1 --data digits --budget 9ms",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("store", ["absent.db", "sqlite:///absent.db"])
 def test_a_database_that_is_not_there_is_said_to_be_absent_and_not_made(nas, tmp_path, command, store):
     code, _, err = nas(*command.split(), "--store", store)

@@ -249,6 +249,16 @@ def test_a_budget_out_of_reach_is_one_line_with_the_smallest_reachable():
     assert strategy.path[-1].latency_ms <= smallest * 1.001
 
 
+def test_a_budget_is_refused_by_what_was_measured_where_predictions_are_too_high():
+    smallest_ms = latency_ms(Cutter(SEED, latency_ms, ("expansion", "bottleneck", "filters"), 8).smallest)
+    settings = replace(SETTINGS, budget_ms=0.9 * smallest_ms, rounds=halving(1)[:1], delta=0.3)
+    strategy = NetAdapt(SEED, settings, latency_ms, measured_ms=lambda network: 0.7 * latency_ms(network))
+    drive(strategy)
+    assert strategy.path[-1].latency_ms <= 1.01 * settings.budget_ms
+    with pytest.raises(BudgetError, match=f"reachable is {0.95 * smallest_ms:.4g} ms"):
+        NetAdapt(SEED, settings, latency_ms, measured_ms=lambda network: 0.95 * latency_ms(network))
+
+
 def test_a_seed_within_the_budget_is_left_as_it_is():
     strategy = NetAdapt(SEED, replace(SETTINGS, budget_ms=SEED_MS), latency_ms)
     assert len(drive(strategy)) == 1

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from nas.architecture import Architecture
 from nas.cli.main import nas
 from nas.cli.run import _STEPS
 from nas.errors import NasError
+from nas.evaluators.full import FullEvaluator
 from nas.executors.inline import InlineExecutor
 from nas.pipeline.run import STEPS, run
 from nas.store.store import Store
+from nas.trial import Outcome
 from tests.pipeline_helpers import STUDY, Events, make_bench, write_study
 from tests.test_docs import EXAMPLES, assert_same_form
 
@@ -98,6 +101,10 @@ def test_the_report_says_what_was_found(whole):
     trials = (folder / "report.trials.csv").read_text().splitlines()
     assert len(trials) > 2 * 4 + len(record["path"])
     assert "<html" in (folder / "report.html").read_text()
+    for name in ("report.html", "report.trials.csv", "report.json", "report.md"):
+        text = (folder / name).read_text()
+        assert socket.gethostname() not in text
+        assert str(folder) not in text
     text = (folder / "report.md").read_text()
     assert all(
         title in text for title in ("## Networks", "## Block by block", "## Ablations", "## Agreement with known")
@@ -112,23 +119,60 @@ def test_the_command_names_the_steps_that_there_are():
     assert _STEPS == STEPS
 
 
-def test_other_settings_than_those_of_a_finished_step_are_refused(whole, tmp_path):
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("trials: 4", "trials: 5", r"search\.json: was made with trials=4"),
+        ("label_smoothing: 0.1", "label_smoothing: 0.2", r"compare\.json: was made with train"),
+    ],
+)
+def test_other_settings_than_those_of_a_finished_step_are_refused(whole, tmp_path, old, new, message):
     folder = shutil.copytree(whole[0], tmp_path / "changed")
-    (folder / "study.yaml").write_text(STUDY.replace("trials: 4", "trials: 5"))
-    with (
-        Store.open(folder / "trials.db") as store,
-        pytest.raises(NasError, match=r"search\.json: was made with trials=4"),
-    ):
+    assert old in STUDY
+    (folder / "study.yaml").write_text(STUDY.replace(old, new))
+    with Store.open(folder / "trials.db") as store, pytest.raises(NasError, match=message):
         run(make_bench(folder / "study.yaml", store, Events()))
 
 
-def test_other_recipes_than_that_of_a_finished_step_are_refused(whole, tmp_path):
-    folder = shutil.copytree(whole[0], tmp_path / "changed")
-    (folder / "study.yaml").write_text(STUDY.replace("label_smoothing: 0.1", "label_smoothing: 0.2"))
-    with (
-        Store.open(folder / "trials.db") as store,
-        pytest.raises(NasError, match=r"compare\.json: was made with train"),
-    ):
+@pytest.fixture
+def third_seed(whole, tmp_path, monkeypatch):
+    """The study with a third seed, whose trainings are made up; the found network's first one is to be done again."""
+    folder = shutil.copytree(whole[0], tmp_path / "third")
+    (folder / "study.yaml").write_text(STUDY.replace("seeds: [0, 1]", "seeds: [0, 1, 2]"))
+    for step in ("compare", "ablate", "export"):
+        (folder / "main" / f"{step}.json").unlink()
+    found = whole[1].record["networks"][0]["id"]
+    (kept,) = folder.glob(f"main/trained-*/{found}.json")
+    kept.unlink()
+    figures = {"accuracy": 0.5, "test_accuracy": 0.5, "train_seconds": 1.0}
+
+    def fail(*failing):
+        def evaluate(self, trial, report):
+            seed = trial.seed if trial.proposal.architecture.id == found else None
+            return Outcome(error="the loss became nan in epoch 1") if seed in failing else Outcome(figures)
+
+        monkeypatch.setattr(FullEvaluator, "evaluate", evaluate)
+        return folder
+
+    return fail
+
+
+def test_a_training_that_fails_is_left_out_and_reported(whole, third_seed):
+    folder, events = third_seed(0), Events()
+    with Store.open(folder / "trials.db") as store:
+        record = run(make_bench(folder / "study.yaml", store, events)).record
+    found, second = record["networks"][0], whole[1].record["networks"][0]["test_accuracies"][1]
+    assert found["test_accuracies"] == [None, second, 0.5]
+    assert found["test_accuracy"]["mean"] == pytest.approx((second + 0.5) / 2)
+    assert None not in record["networks"][1]["test_accuracies"]
+    assert any(line.endswith("was not evaluated: the loss became nan in epoch 1") for line in events.lines)
+    assert "| found (1 of 3 trainings failed) |" in (folder / "report.md").read_text()
+    assert json.loads((folder / "main" / "export.json").read_text())["inputs"]["seed"] == 1
+
+
+def test_a_network_whose_trainings_fail_but_for_one_ends_the_run(third_seed):
+    folder = third_seed(0, 2)
+    with Store.open(folder / "trials.db") as store, pytest.raises(NasError, match="1 of 3 trainings ended"):
         run(make_bench(folder / "study.yaml", store, Events()))
 
 

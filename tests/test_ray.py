@@ -63,8 +63,16 @@ def test_what_ray_says_of_a_failed_connection_becomes_one_line(said, message):
 def test_a_trial_that_fits_no_node_is_refused_with_what_there_is(ray_nodes, monkeypatch):
     monkeypatch.setattr(cluster_module, "_ROOM_SECONDS", 0.0)
     wanted = RayCluster(ray_nodes.address, cpus_per_trial=1, gpus_per_trial=1)
-    with connected(RayCluster()) as ray, pytest.raises(ClusterError, match="1 GPUs; the most that one has: 1 CPUs, 0"):
-        cluster_module._require_room(ray, wanted)
+    with pytest.raises(ClusterError, match="1 GPUs; the most that one has: 1 CPUs, 0"), connected(wanted):
+        pytest.fail("there is no such node")
+
+
+def test_nodes_of_other_hosts_are_refused_without_a_storage_for_weights(ray_nodes, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    with pytest.raises(ClusterError, match=r"nodes on other hosts .* expected --storage"), connected(RayCluster()):
+        pytest.fail("their weights would be lost")
+    with connected(RayCluster(storage="s3://bucket/weights")) as ray:
+        assert ray.is_initialized()
 
 
 def test_what_ray_says_of_its_nodes_stays_out_of_a_result(ray_nodes, capsys):

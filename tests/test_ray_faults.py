@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections import Counter
 
 import pytest
@@ -22,9 +23,11 @@ class Disturbed(Queue):
     def __init__(self, count, plan):
         super().__init__(count)
         self.plan = plan(self)
+        self.end = time.monotonic() + 300
 
     def idle(self):
         next(self.plan, None)
+        assert time.monotonic() < self.end, f"hangs; told: {sorted(self.outcomes)}, lost: {self.losses}"
 
 
 @pytest.fixture
@@ -57,20 +60,19 @@ def test_a_node_that_joins_is_used_and_the_trial_of_one_that_vanishes_is_done_el
 
 
 def test_a_worker_without_a_sign_of_life_loses_its_trial(ray_nodes, held, monkeypatch):
-    monkeypatch.setattr(pool, "PULSE_SECONDS", 1.0)
-    monkeypatch.setattr(pool, "LEASE_SECONDS", 10.0)
-
     def plan(queue):
         while 0 not in held.running():
             yield
         os.kill(held.running()[0], signal.SIGSTOP)
+        monkeypatch.setattr(pool, "PULSE_SECONDS", 0.0)
+        monkeypatch.setattr(pool, "LEASE_SECONDS", 2.0)
         while 0 not in dict(queue.losses):
             yield
         held.release()
 
     queue = Disturbed(3, plan)
     run(queue, held, workers=2)
-    assert "gave no sign of life for 10 s" in dict(queue.losses)[0]
+    assert "gave no sign of life for 2 s" in dict(queue.losses)[0]
 
 
 @pytest.mark.long  # three whole searches on images

@@ -12,7 +12,7 @@ from nas.report.content import page_content
 from nas.report.html import embedded, render
 from nas.space import load_reference
 from nas.store.store import Store
-from tests.report_helpers import BUDGET_MS, HOSTILE, make_database
+from tests.report_helpers import BUDGET_MS, HOSTILE, make_database, networks, record_study
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,19 @@ def test_nothing_that_a_user_named_is_markup(content):
     assert "<img src=x" not in page
     (text,) = re.findall(r'<script type="application/json" id="content">(.*?)</script>', page, re.DOTALL)
     assert json.loads(text)["studies"][2]["name"] == HOSTILE
+
+
+def test_a_page_has_no_folder_of_the_machine_and_tells_data_apart_by_it(tmp_path):
+    with Store.open(tmp_path / "t.db") as store:
+        for number, folder in enumerate(("/home/me", "/mnt/big")):
+            record_study(
+                store, f"s{number}", networks(3), data=f"imagefolder:{folder}/photos", space="/home/me/own.yaml"
+            )
+        content = page_content(store, [])
+    assert [kind["studies"] for kind in content["kinds"]] == [[0], [1]]
+    assert {kind["judge"] for kind in content["kinds"]} == {"imagefolder:photos by proxy"}
+    assert "--space own.yaml --data imagefolder:photos" in content["studies"][0]["command"]
+    assert not re.search("/home|/mnt", embedded(content))
 
 
 def test_embedded_json_has_no_sign_that_could_end_its_element():

@@ -95,53 +95,42 @@ def test_a_search_has_no_path(tmp_path):
     assert read_path([], {}) == []
 
 
+@pytest.fixture
+def settings_of(monkeypatch, tmp_path):
+    """What a command line comes to: the settings that its search or adaptation is called with."""
+    caught = []
+
+    def call(settings, *_, **__):
+        caught.append(settings)
+        raise NasError("seen")
+
+    def settings_of(words):
+        with pytest.raises(NasError, match="seen"):
+            CliRunner().invoke(nas, [*words, "--store", f"sqlite:///{tmp_path}/t.db"], catch_exceptions=False)
+        return caught[-1]
+
+    for name in ("nas.search.search", "nas.adapt.run.adapt"):
+        monkeypatch.setattr(name, call)
+    return settings_of
+
+
 @pytest.mark.parametrize(
     "options",
     [
-        "--data digits --budget 40ms --trials 30 --proxy-epochs 2 --seed 7 --strategy evolution --explore-over-budget",
-        "--data digits --budget 40.5ms --objectives accuracy,latency --confidence 0.9 --reward absolute --early-stop",
-        "--budget 60ms --trials 100",
+        "search --data digits --budget 40ms --trials 30 --proxy-epochs 2 --seed 7 --strategy evolution "
+        "--explore-over-budget",
+        "search --data digits --budget 40.5ms --objectives accuracy,latency --confidence 0.9 --reward absolute "
+        "--early-stop",
+        "search --budget 60ms --trials 100",
+        "adapt --from reference:mobilenet_v3_small --seed-epochs 2 --data digits --budget 12ms --rule mobilenet_v3 "
+        "--delta 0.02 --from-scratch",
     ],
 )
-def test_the_command_of_a_search_is_the_search_with_the_same_settings(monkeypatch, tmp_path, options):
-    def settings_of(words):
-        caught = []
-
-        def search(settings, **_):
-            caught.append(settings)
-            raise NasError("seen")
-
-        monkeypatch.setattr("nas.search.search", search)
-        with pytest.raises(NasError, match="seen"):
-            store = f"sqlite:///{tmp_path}/t.db"
-            CliRunner().invoke(nas, [*words, "--store", store], catch_exceptions=False)
-        return caught[0]
-
-    first = settings_of(["search", *options.split()])
+def test_the_command_of_a_study_has_the_same_settings(settings_of, options):
+    first = settings_of(options.split())
     again = shlex.split(command(StudyRecord("name of it", asdict(first), created_at=None)))
     assert again[0] == "nas"
     assert again[-2:] == ["--study", "name of it"]
-    assert settings_of(again[1:]) == first
-
-
-def test_the_command_of_an_adapt_study_has_the_same_settings(monkeypatch, tmp_path):
-    def settings_of(words):
-        caught = []
-
-        def adapt(settings, *_, **__):
-            caught.append(settings)
-            raise NasError("seen")
-
-        monkeypatch.setattr("nas.adapt.run.adapt", adapt)
-        with pytest.raises(NasError, match="seen"):
-            store = f"sqlite:///{tmp_path}/t.db"
-            CliRunner().invoke(nas, [*words, "--store", store], catch_exceptions=False)
-        return caught[0]
-
-    source = "--from reference:mobilenet_v3_small --seed-epochs 2"
-    options = f"{source} --data digits --budget 12ms --rule mobilenet_v3 --delta 0.02"
-    first = settings_of(["adapt", *options.split(), "--from-scratch"])
-    again = shlex.split(command(StudyRecord("a", asdict(first), created_at=None)))
     assert settings_of(again[1:]) == first
 
 

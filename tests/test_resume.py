@@ -14,6 +14,7 @@ from nas.errors import StudyError
 from nas.store.owners import this_process
 from nas.store.store import Store
 from nas.strategies.registry import STRATEGIES, make_strategy
+from nas.study import software_versions
 from nas.trial import Outcome, TrialState
 from tests.executor_helpers import formula
 from tests.study_helpers import PROBLEM, drive, open_study, record
@@ -167,7 +168,22 @@ def test_a_study_whose_decisions_changed_says_so_instead_of_going_on(tmp_path):
         with open_study(store, seed=3) as study:
             drive(study, Random(0), workers=1, stop_after=3)
         with (
-            pytest.raises(StudyError, match=r"trial 0 would now be another network.*--fork"),
+            pytest.raises(StudyError, match=r"trial 0 would now be another network; the data, the code or a .*--study"),
+            open_study(store, seed=4),
+        ):
+            pass
+
+
+def test_a_study_whose_decisions_changed_names_the_packages_that_did(tmp_path, monkeypatch):
+    with Store.open(tmp_path / "trials.db") as store:
+        with open_study(store, seed=3) as study:
+            drive(study, Random(0), workers=1, stop_after=3)
+        today = {**software_versions(), "numpy": "9.9"}
+        monkeypatch.setattr("nas.study.software_versions", lambda: today)
+        with open_study(store, seed=3) as study:
+            assert study.ask() is not None  # another version alone changes no decision
+        with (
+            pytest.raises(StudyError, match=r"; changed since: numpy \([0-9.]+, now 9\.9\)\. Go on with what"),
             open_study(store, seed=4),
         ):
             pass

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ from nas.store.owners import this_process
 from nas.store.schema import studies, trials
 from nas.store.store import Store
 from nas.trial import Outcome
-from tests.study_helpers import open_study
+from tests.study_helpers import drive, open_study
 
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 
@@ -78,6 +79,15 @@ def test_the_recent_pace_counts_outcomes_of_ten_minutes(store, study, monkeypatc
     assert found.estimated_end(2) is None
 
 
+def test_reused_outcomes_are_no_pace(store):
+    for name, trained in (("donor", 5), ("heir", 3)):
+        with open_study(store, name=name, fidelity="the same") as opened:
+            drive(opened, Random(0), workers=1, stop_after=trained)
+    found = store.activity("heir")
+    assert (found.ended, found.reused) == (8, 5)
+    assert found.per_hour == pytest.approx(3 / ((found.last_end - found.created_at) / timedelta(hours=1)))
+
+
 def test_a_driver_that_fell_silent_is_none(store, study, monkeypatch):
     set_times(store, monkeypatch, (400, 200))
     driver = store.activity("s").driver
@@ -127,10 +137,3 @@ def test_watching_prints_each_change_and_ends_with_the_study(store_url, store, m
 def test_an_unknown_study_is_one_line(store_url, store):
     failed = CliRunner().invoke(nas, ["status", "other", "--store", store_url])
     assert "no study 'other'" in str(failed.exception)
-
-
-def test_asking_makes_no_database(tmp_path):
-    path = tmp_path / "typo.db"
-    failed = CliRunner().invoke(nas, ["status", "--store", f"sqlite:///{path}"])
-    assert "there is no such database" in str(failed.exception)
-    assert not path.exists()

@@ -1,12 +1,13 @@
 """`adapt()`: NetAdapt as a study. Trim a network's widths to a latency budget, and train what is left."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.adapt.queue import Tidy, WithChanges
 from nas.adapt.settings import AdaptSettings, recorded, require_sound, strategy_settings
 from nas.adapt.trained import weights_path
+from nas.architecture import Architecture
 from nas.begun import Milliseconds, begun, weights_folder
 from nas.errors import NasError, StudyError
 from nas.evaluators.adapt import AdaptEvaluator
@@ -56,13 +57,16 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     threads: int = 1,
     cluster: RayCluster | None = None,
     name: str | None = None,
+    measured_ms: Callable[[Architecture], float] | None = None,
     tested: bool = True,
 ) -> AdaptResult:
     """Trim `source` to the budget, or go on where it was stopped.
 
     Weights go into a folder of the study's name beside the database, or in the storage of the settings. With `cluster`
-    the workers are those of a Ray cluster. Unless seed and result are to be `tested`, the
-    test images are not opened.
+    the workers are those of a Ray cluster. `measured_ms` are milliseconds of whole networks; None: as measured here,
+    where the target is this machine. Who takes the budget from a reading of the seed gives the readings that it
+    came from: another reading of the seed may differ by a tenth. Unless seed and result are to be `tested`, the test
+    images are not opened.
 
     Raises:
         BudgetError: the budget cannot be reached by cutting widths; the message says what can.
@@ -81,7 +85,7 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
         strategy_settings(settings),
         latency_ms,
         latency.target,
-        measured_latency(latency.target, source.architecture, here / MEASURED_FILE),
+        measured_ms or measured_latency(latency.target, source.architecture, here / MEASURED_FILE),
     )
     load_data(settings.data, resolution=settings.resolution)
     if record is None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.options import DURATION, cores, json_option, store_option, stored_trial
-from nas.cli.ray_options import ray_options, reached
+from nas.cli.options import DURATION, json_option, store_option, stored_trial
+from nas.cli.ray_options import default_workers, ray_options, reached
 
 if TYPE_CHECKING:  # importing them means importing torch
     from nas.adapt.run import AdaptResult
@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # importing them means importing torch
     from nas.sources import Source
     from nas.store.store import Store, StoredTrial
 
-_MOST_AT_ONCE = 64  # actors of a cluster; what has no room there waits
 _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors file of `nas train`."
 
 
@@ -87,7 +86,8 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
         **options,
     )
     require_sound(settings)
-    with reached(cluster), Store.open(store_url) as store, adapt_progress(budget) as listener:
+    open_store = Store.open_existing if source.startswith("trial:") else Store.open
+    with reached(cluster), open_store(store_url) as store, adapt_progress(budget) as listener:
         stored = stored_trial(source, store) if source.startswith("trial:") else None
         from nas.adapt import run as job  # noqa: PLC0415 - torch, which no mistake above has to wait for
 
@@ -101,7 +101,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
                 latency=latency,
                 store=store,
                 listener=listener,
-                workers=workers or (cores() if cluster is None else _MOST_AT_ONCE),
+                workers=workers or default_workers(cluster),
                 threads=threads,
                 cluster=cluster,
                 name=study,
@@ -124,8 +124,10 @@ def _source(text: str, stored: "StoredTrial | None", store: "Store") -> "Source"
 
 
 def _say_if_met(seed: "Source", latency: "LatencyModel", settings: "AdaptSettings") -> None:
-    """That there is nothing to cut, before what remains is trained."""
-    if (ms := latency.estimate(seed.architecture).ms) <= settings.budget_ms:
+    """That there is nothing to cut, before what remains is trained; where the target is measured, that decides."""
+    from nas.latency.host import host_setup  # noqa: PLC0415
+
+    if host_setup(latency.target) is None and (ms := latency.estimate(seed.architecture).ms) <= settings.budget_ms:
         epochs = settings.final_epochs
         click.echo(
             f"{seed.name} is predicted to take {ms:.2f} ms on {latency.target}, within the budget of "

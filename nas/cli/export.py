@@ -69,7 +69,7 @@ def _require_possible(arch: str, format_: str, check: bool, data: str | None, st
     if data:
         describe_data(data)
     if arch.startswith("trial:"):
-        with Store.open(store_url) as store:
+        with Store.open_existing(store_url) as store:
             stored_trial(arch, store)
     elif ":" not in arch and not arch.endswith(".safetensors"):
         resolve_network(arch, store_url)
@@ -85,7 +85,7 @@ def _trained(arch: str, data: str | None, resolution: int | None, untrained: boo
 
     metrics, provenance = dict[str, float](), dict[str, Any]()
     if arch.startswith("trial:"):
-        with Store.open(store_url) as store:
+        with Store.open_existing(store_url) as store:
             stored = stored_trial(arch, store)
             study = store.study(stored.study)
             source = trial_source(stored, store)

@@ -118,7 +118,7 @@ def resolve_network(text: str, store_url: str) -> Reference:
     if text.startswith("trial:"):
         from nas.store.store import Store  # noqa: PLC0415 - sqlalchemy is not needed otherwise
 
-        with Store.open(store_url) as store:
+        with Store.open_existing(store_url) as store:
             return Reference(text, stored_trial(text, store).trial.proposal.architecture, ())
     if text.endswith(".json"):
         return Reference(Path(text).stem, _read_network(Path(text)), ())

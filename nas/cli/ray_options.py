@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from nas.cli.options import cores
 from nas.errors import NasError
 from nas.executors.ray.cluster import RayCluster, connected
 
+_MOST_AT_ONCE = 64  # actors of a cluster; what has no room there waits
 _OPTIONS = (
     click.option(
         "--ray", "address", metavar="ADDRESS", help="Train on a Ray cluster: auto, HOST:PORT or ray://HOST:10001."
@@ -41,3 +43,8 @@ def ray_options(command: Callable[..., None]) -> Callable[..., None]:
 def reached(cluster: RayCluster | None) -> AbstractContextManager[Any]:
     """Connected to the cluster, if there is one to be: before a study is begun, or a supernet trained for hours."""
     return nullcontext() if cluster is None else connected(cluster)
+
+
+def default_workers(cluster: RayCluster | None) -> int:
+    """One a core of this host; of a cluster, which knows its own room, many."""
+    return cores() if cluster is None else _MOST_AT_ONCE

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.options import cores, json_option, store_option
-from nas.cli.ray_options import ray_options
+from nas.cli.options import json_option, store_option
+from nas.cli.ray_options import default_workers, ray_options
 
 if TYPE_CHECKING:  # importing it means importing torch
     from nas.executors.ray.cluster import RayCluster
@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # importing it means importing torch
     from nas.pipeline.spec import Scale, StudyFile
     from nas.store.store import Store
 
-_MOST_AT_ONCE = 64  # actors of a cluster; what has no room there waits
 _STEPS = ("search", "adapt", "compare", "ablate", "export", "report")  # nas.pipeline.run.STEPS, which needs torch
 
 
@@ -57,7 +56,7 @@ def run(  # noqa: PLR0913, PLR0917 - the command's options
     with Store.open(store_url) as store:
         folder = (out or study.parent) / chosen.name
         bench = _bench(spec, chosen, data or chosen.data, store)
-        workers = workers or (cores() if cluster is None else _MOST_AT_ONCE)
+        workers = workers or default_workers(cluster)
         bench = replace(bench, folder=folder, workers=workers, cluster=cluster, storage=storage)
         try:
             ran = run_steps(bench, until)
@@ -102,12 +101,13 @@ def _bench(spec: "StudyFile", scale: "Scale", data: str, store: "Store") -> "Ben
 
 def _print(record: dict[str, Any]) -> None:
     from nas.cli import tables  # noqa: PLC0415
+    from nas.pipeline.networks import label  # noqa: PLC0415
 
     tables.print_table(
         ("network ", "test accuracy", "interval", f"{record['target']} ms", "MAdds M", "params M"),
         [
             (
-                one["name"],
+                label(one["name"], one),
                 f"{one['test_accuracy']['mean']:.2%}",
                 f"{one['test_accuracy']['low']:.2%} to {one['test_accuracy']['high']:.2%}",
                 f"{one['latency_ms']:.2f}",

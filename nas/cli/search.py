@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.options import DURATION, SHARE, cores, json_option, store_option
-from nas.cli.ray_options import ray_options, reached
+from nas.cli.options import DURATION, SHARE, json_option, store_option
+from nas.cli.ray_options import default_workers, ray_options, reached
 from nas.cli.records import trial_record
 from nas.errors import LatencyError, NasError
 
@@ -126,7 +126,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     )
     if cluster is not None and data is None:
         raise NasError("--ray is about trainings; a prediction takes a millisecond here; expected --data, too")
-    workers = workers or min(cores() if cluster is None else trials, max(1, trials // 4))  # Ray knows its own room
+    workers = workers or min(default_workers(cluster), max(1, trials // 4))
     finalists = finalist_count(finalists, final_epochs, evaluator, trials)
     trained: list[dict[str, Any]] = []
     progress = search_progress(trials, budget, each=data is not None)

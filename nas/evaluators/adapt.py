@@ -37,9 +37,9 @@ class AdaptEvaluator:
 
     The first trial is the seed, with the weights of the file `seed` or, if None, fresh ones. A trial with a parent
     begins with its weights, in `folder`; one without any is trained from scratch. Proposals are trained by `short`,
-    each epoch on `images` of the training set drawn by the trial's seed; the seed, and what asks for as many epochs as
-    `long`, on all images by `long`. Without epochs no weights are written: a proposal is measured as it is or, with
-    `estimates`, has only a `loss_change`, which is computed from its parent alone (`nas.network.taylor`).
+    each epoch on `images` of the training set, the same for all cuts of one network; the seed, and what asks for as
+    many epochs as `long`, on all images by `long`. Without epochs no weights are written: a proposal is measured as it
+    is or, with `estimates`, has only a `loss_change`, which is computed from its parent alone (`nas.network.taylor`).
     Unless it is to be `tested`, nothing sees the test images.
     """
 

@@ -28,16 +28,18 @@ def evaluate_all(  # noqa: PLR0913, PLR0917 - what is judged, by whom, where it 
     say: Say,
     seeds: Sequence[int] = (0,),
     cluster: RayCluster | None = None,
+    go_on: bool = False,
 ) -> list[Metrics]:
     """The metrics of each network, with its wall `seconds`; those that `folder` has are not made again.
 
     Those of the first of `seeds` come first, in the order of the networks, then those of the next one. One worker is
-    this process; more are processes of their own, or of a cluster.
+    this process; more are processes of their own, or of a cluster. With `go_on`, an evaluation that ends in an error is
+    told of and has no metrics; it is tried again by the next call.
 
     Raises:
         NasError: a network could not be evaluated, a file cannot be written.
     """
-    queue = _Queue(networks, folder, say, seeds)
+    queue = _Queue(networks, folder, say, seeds, go_on)
     executor: Executor = LocalExecutor(workers) if workers > 1 else InlineExecutor()
     if cluster is not None:
         executor = RayExecutor(cluster, workers)
@@ -53,8 +55,10 @@ def kept_name(network: Architecture, seed: int = 0) -> str:
 class _Queue:
     """Fills `nas.trial.TrialQueue`: networks whose results are files, one for each network and seed."""
 
-    def __init__(self, networks: Sequence[Architecture], folder: Path, say: Say, seeds: Sequence[int]) -> None:
-        self._folder, self._say = folder, say
+    def __init__(
+        self, networks: Sequence[Architecture], folder: Path, say: Say, seeds: Sequence[int], go_on: bool
+    ) -> None:
+        self._folder, self._say, self._go_on = folder, say, go_on
         distinct = {network.id: network for network in networks}.values()
         self._count = len(distinct) * len(seeds)
         self.results: dict[str, Mapping[str, float]] = {}
@@ -76,7 +80,8 @@ class _Queue:
         return trial
 
     def placed(self, trial: Trial, host: str, pid: int) -> None:
-        """Nobody asks."""
+        """Its seconds begin here: before, it may have waited for a worker."""
+        self._begun[trial.number] = time.monotonic()
 
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
         """Say so; no training is stopped."""
@@ -88,7 +93,12 @@ class _Queue:
         """Keep the result."""
         name = kept_name(trial.proposal.architecture, trial.seed)
         if outcome.error is not None:
-            raise NasError(f"network {name} was not evaluated: {outcome.error}")
+            failure = f"network {name} was not evaluated: {outcome.error}"
+            if not self._go_on:
+                raise NasError(failure)
+            self.results[name] = {}
+            self._say(failure)
+            return
         seconds = time.monotonic() - self._begun[trial.number]  # of this run
         self.results[name] = {**outcome.metrics, "seconds": seconds}
         _write(self._path(name), self.results[name])

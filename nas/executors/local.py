@@ -12,14 +12,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import final
 
-from nas.errors import StudyError
-from nas.executors.outcome import Message, ending_of
+from nas.executors.outcome import Message, ending_of, require_survivors
 from nas.trial import Evaluator, Metrics, Trial, TrialQueue
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads in an unknown state
 _POLL_SECONDS = 1.0
 _END_SECONDS = 5.0  # for a worker to end by itself before it is killed
-_DEATHS = 10  # workers in a row that may die without having finished a trial, for each worker; a trial fails at 3
 
 
 @dataclass(slots=True)
@@ -62,10 +60,7 @@ class LocalExecutor:
                         deaths = 0 if alive and worker.trial is None else deaths + (not alive)
                         if not alive:
                             pool.remove(worker)
-                if deaths >= _DEATHS * self.workers:
-                    raise StudyError(
-                        f"{deaths} workers in a row died without finishing a trial; see the messages above"
-                    )
+                require_survivors(deaths, self.workers, see="the messages above")
                 queue.idle()
 
     def _hand_out(self, queue: TrialQueue, evaluator: Evaluator, pool: list[_Worker]) -> None:

@@ -4,8 +4,10 @@ import sys
 import traceback
 from typing import Literal
 
-from nas.errors import NasError
+from nas.errors import NasError, StudyError
 from nas.trial import Evaluator, Metrics, Outcome, Report, Trial
+
+_DEATHS = 10  # workers in a row that may die without having finished a trial, for each worker; a trial fails at 3
 
 Reported = tuple[Literal["report"], int, Metrics]
 Ended = tuple[Literal["ended"], Outcome]
@@ -35,3 +37,9 @@ def outcome_of(evaluator: Evaluator, trial: Trial, report: Report) -> Outcome:
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         return Outcome(error=f"{type(error).__name__}: {error}")
+
+
+def require_survivors(deaths: int, workers: int, see: str) -> None:
+    """Raises StudyError if so many workers in a row died without finishing a trial that the next would, too."""
+    if deaths >= _DEATHS * workers:
+        raise StudyError(f"{deaths} workers in a row died without finishing a trial; see {see}")

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nas.pipeline.networks import label
+
 Record = Mapping[str, Any]
 
 
@@ -38,8 +40,8 @@ def _head(record: Record) -> str:
 def _networks(record: Record) -> str:
     rows = [
         [
-            one["name"],
-            f"{_percent(one['test_accuracy']['mean'])} +- {_points(_half(one))}",
+            label(one["name"], one),
+            f"{_percent(one['test_accuracy']['mean'])} +- {_percent(_half(one))}",
             f"{one['latency_ms']:.2f}",
             f"{one['macs'] / 1e6:.0f}",
             f"{one['params'] / 1e6:.2f}",
@@ -94,7 +96,7 @@ def _cells(block: Record | None) -> list[str]:
 def _ablations(record: Record) -> str:
     rows = [
         [
-            one["without"],
+            label(one["without"], one),
             _percent(one["test_accuracy"]["mean"]),
             f"{_signed(one['accuracy_change'])} ({_signed(one['change_low'])} to {_signed(one['change_high'])})",
             f"{one['latency_ms']:.2f}",
@@ -165,10 +167,6 @@ def _half(one: Record) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
-
-
-def _points(share: float) -> str:
     return f"{100 * share:.2f}"
 
 

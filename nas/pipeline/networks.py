@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, PoolBlock, SepConvBlock, op_name
+from nas.errors import NasError
 from nas.latency.model import LatencyModel
 from nas.layers import lower, total_macs, total_params
 from nas.pipeline.interval import mean_interval
@@ -19,9 +20,19 @@ def short_name(reference: str) -> str:
 
 
 def network_record(network: Architecture, latency: LatencyModel, trainings: Sequence[Metrics]) -> dict[str, Any]:
-    """Costs, and the test accuracies of the trainings with their mean and interval."""
+    """Costs, and the test accuracies of the trainings, None for those that failed; mean and interval of the others.
+
+    Raises:
+        NasError: fewer than two trainings did not fail.
+    """
     layers, estimate = lower(network), latency.estimate(network)
-    accuracies = [run["test_accuracy"] for run in trainings]
+    accuracies = [run.get("test_accuracy") for run in trainings]
+    ended = [accuracy for accuracy in accuracies if accuracy is not None]
+    if len(ended) < 2:
+        raise NasError(
+            f"network {network.id}: {len(ended)} of {len(trainings)} trainings ended without an error; expected at "
+            f"least 2, for an interval: give more `seeds`, or a smaller `lr`"
+        )
     return {
         "id": network.id,
         "latency_ms": estimate.ms,
@@ -30,10 +41,26 @@ def network_record(network: Architecture, latency: LatencyModel, trainings: Sequ
         "macs": total_macs(layers),
         "params": total_params(layers),
         "test_accuracies": accuracies,
-        "test_accuracy": asdict(mean_interval(accuracies)),
-        "train_seconds": sum(run["train_seconds"] for run in trainings),
+        "test_accuracy": asdict(mean_interval(ended)),
+        "train_seconds": sum(run["train_seconds"] for run in trainings if run),
         "architecture": network.to_dict(),
     }
+
+
+def measured(record: Mapping[str, Any]) -> list[float]:
+    """The test accuracies of a network's trainings that did not fail."""
+    return [accuracy for accuracy in record["test_accuracies"] if accuracy is not None]
+
+
+def label(name: str, record: Mapping[str, Any]) -> str:
+    """The name, with how many of the network's trainings failed if any did.
+
+    >>> label("found", {"test_accuracies": [0.5, None, 0.6]})
+    'found (1 of 3 trainings failed)'
+    """
+    every = len(record["test_accuracies"])
+    failed = every - len(measured(record))
+    return f"{name} ({failed} of {every} trainings failed)" if failed else name
 
 
 def block_rows(found: Architecture, reference: Architecture) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from nas import __version__
 from nas.pipeline.agreement import Agreement, agreement, choices_of, draw
 from nas.pipeline.bench import Bench
 from nas.pipeline.interval import difference_interval
-from nas.pipeline.networks import block_rows, short_name
+from nas.pipeline.networks import block_rows, measured, short_name
 from nas.pipeline.steps import Result, architecture_of
 from nas.study import software_versions
 
@@ -55,7 +55,7 @@ def _claim(name: str, compared: Result) -> dict[str, Any]:
     `ahead` and `behind`: by more than the interval.
     """
     ours, theirs = compared["found"], compared[name]
-    difference = difference_interval(ours["test_accuracies"], theirs["test_accuracies"])
+    difference = difference_interval(measured(ours), measured(theirs))
     return {
         "against": name,
         "difference": difference.mean,
@@ -72,7 +72,7 @@ def _ablation_rows(base: Mapping[str, Any], found: Mapping[str, Any], ablated: R
     rows = []
     for what, record in ablated.items():
         whole = found if what.startswith("netadapt") else base
-        difference = difference_interval(record["test_accuracies"], whole["test_accuracies"])
+        difference = difference_interval(measured(record), measured(whole))
         rows.append(
             {
                 "without": what,

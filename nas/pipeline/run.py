@@ -72,8 +72,10 @@ def report_folder(bench: Bench) -> Path:
 
 
 def _export(bench: Bench, found: Result) -> Result:
-    """The found network with the weights of the first seed, as ONNX, compared with torch."""
-    folder, seed = bench.folder / "export", bench.scale.train.seeds[0]
+    """The found network with the weights of its first training that did not fail, as ONNX, compared with torch."""
+    trainings = zip(bench.scale.train.seeds, found["test_accuracies"], strict=True)
+    seed, accuracy = next((seed, accuracy) for seed, accuracy in trainings if accuracy is not None)
+    folder = bench.folder / "export"
     inputs = {"network": found["id"], "trainings": bench.trainer.folder.name, "seed": seed}
     path = bench.folder / "export.json"
     if (kept := load_result(path, inputs)) is not None and (folder / kept["file"]).exists():
@@ -82,7 +84,7 @@ def _export(bench: Bench, found: Result) -> Result:
     _, network = read_network(full_weights(bench.trainer.folder, architecture, seed))
     resolution = bench.scale.train.resolution
     data = load_data(bench.data, resolution=resolution)
-    metrics = {"test_accuracy": found["test_accuracies"][0]}
+    metrics = {"test_accuracy": accuracy}
     provenance = {"study": bench.study.name, "scale": bench.scale.name, "seed": seed}
     trained = Trained("found", architecture, network, resolution, data, metrics, provenance)
     record = export(trained, "onnx", folder, check=True)
@@ -97,7 +99,8 @@ def _write_report(bench: Bench, done: dict[str, Result]) -> Path:
     write_json(folder / "report.json", record)
     write_json(folder / "report.architecture.json", done["compare"]["found"]["architecture"])
     lines = io.StringIO()
-    write_csv(bench.store.lines(names), COLUMNS, lines)
+    columns = [name for name in COLUMNS if name != "host"]  # the files are for anybody
+    write_csv(({name: line[name] for name in columns} for line in bench.store.lines(names)), columns, lines)
     write_text(folder / "report.trials.csv", lines.getvalue())
     write_text(folder / "report.md", markdown(record))
     write_page(page_content(bench.store, names, runs=[read_run(folder / "report.json")]), folder / "report.html")

@@ -91,7 +91,7 @@ def compare(bench: Bench, trimmed: Result) -> Result:
     """The found network, the reference, others at the same latency and a random one, trained alike.
 
     Raises:
-        NasError: a training failed.
+        NasError: of a network fewer than two trainings did not fail.
     """
     others = {
         f"{short_name(name)}, scaled": scaled_reference(name, bench.num_classes, bench.budget_ms, bench.latency_ms)
@@ -110,7 +110,7 @@ def ablate(bench: Bench, searched: Result, trimmed: Result) -> Result:
     """Networks without one thing each, trained as those of `compare`; a thing that a network lacks is left out.
 
     Raises:
-        NasError: a training failed.
+        NasError: of a network fewer than two trainings did not fail.
     """
     base = bench.reference if bench.study.ablations.of == "reference" else architecture_of(trimmed)
     networks: dict[str, Architecture] = {}
@@ -223,7 +223,7 @@ def _trained(bench: Bench, step: str, networks: Mapping[str, Architecture]) -> R
         bench.say(f"{network.id} is {name}")
     results = bench.folder / trainer.folder.name  # beside the weights, unless these are elsewhere
     trained = evaluate_all(
-        list(networks.values()), trainer, results, bench.workers, bench.say, seeds, cluster=bench.cluster
+        list(networks.values()), trainer, results, bench.workers, bench.say, seeds, cluster=bench.cluster, go_on=True
     )
     records = {}
     for place, (name, network) in enumerate(networks.items()):

@@ -1,7 +1,7 @@
 """All that a page shows, as plain data that becomes JSON: trials in columns, networks as places, and provenance."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +13,9 @@ from nas.errors import NasError, StudyError
 from nas.report.adapt_path import read_path
 from nas.report.commands import command
 from nas.report.drawing import PLACE, Device, Drawings, load_device, short
-from nas.report.kinds import Kind, kind, largest_budget
+from nas.report.kinds import Kind, judge, kind, largest_budget
 from nas.report.measured import measured_rows
+from nas.report.portable import portable
 from nas.report.references import reference_records
 from nas.store.records import StoredTrial, StudyRecord
 from nas.store.store import Store
@@ -147,7 +148,7 @@ def _kind_record(
     networks = {flat[i][1].trial.proposal.architecture: i for i in reversed(members)}
     drawing = drawings.get(of.device or "")
     return {
-        "judge": of.judge,
+        "judge": judge(portable(dict(records[0].settings))),  # other folders of one name stay other kinds
         "predicted": of.predicted,
         "target": of.device,
         "budget": budget_ms,
@@ -172,6 +173,7 @@ def _classes(networks: Mapping[Architecture, int]) -> int:
 
 
 def _study_record(record: StudyRecord, trials: Sequence[StoredTrial], runs: Sequence[Plain]) -> Plain:
+    record = replace(record, settings=portable(dict(record.settings)))
     states: dict[str, int] = {}
     for stored in trials:
         states[stored.trial.state.value] = states.get(stored.trial.state.value, 0) + 1
@@ -181,14 +183,13 @@ def _study_record(record: StudyRecord, trials: Sequence[StoredTrial], runs: Sequ
         "name": record.name,
         "created": record.created_at.isoformat(timespec="seconds"),
         "ended": max(times).isoformat(timespec="seconds") if times else None,
-        "settings": dict(record.settings),
+        "settings": record.settings,
         "fidelity": record.fidelity,
         "basis": dict(record.basis) if record.basis else None,
         "fork_of": record.fork_of,
         "inherited": record.inherited,
         "states": states,
         "versions": versions,
-        "hosts": sorted({stored.host for stored in trials}),
         "latency_versions": sorted({stored.latency_version for stored in trials if stored.latency_version}),
         "command": command(record, runs),
         "path": [[step.base, list(step.proposals), step.chosen] for step in read_path(trials, record.settings)],
@@ -211,7 +212,7 @@ def _device_record(device: Device, drawings: Drawings) -> Plain:
         "error": dict(about.error),
         "interval": about.interval,
         "coverage": about.coverage,
-        "provenance": [dict(entry) for entry in about.provenance],
+        "provenance": portable([dict(entry) for entry in about.provenance]),
         "places": drawings.places,
         "ops": drawings.ops,
     }

@@ -15,6 +15,8 @@ from nas.trial import TrialState
 RECENT = timedelta(minutes=10)
 _LAST = 2000  # trials that are looked at for what is recent; a study may have a million
 
+_REUSED = sa.select(sa.func.count()).where(trials.c.study_id == sa.bindparam("study"), trials.c.source_id.is_not(None))
+
 
 @dataclass(frozen=True, slots=True)
 class Driver:
@@ -45,6 +47,7 @@ class Activity:
     at: datetime
     created_at: datetime
     counts: Mapping[TrialState, int]
+    reused: int  # of the ended trials: those whose outcome is another study's
     driver: Driver | None  # None: nobody holds it, or its holder fell silent and the lease ended
     workers: tuple[Worker, ...]
     recent_per_hour: float | None  # of the last trials that ended within `RECENT`
@@ -57,10 +60,10 @@ class Activity:
 
     @property
     def per_hour(self) -> float | None:
-        """Outcomes in an hour, from the beginning of the study to its last outcome, whatever happened between."""
+        """Outcomes of its own in an hour, from its beginning to the last of them, whatever happened between."""
         if self.last_end is None or self.last_end <= self.created_at:
             return None
-        return self.ended / (self.last_end - self.created_at).total_seconds() * 3600
+        return (self.ended - self.reused) / (self.last_end - self.created_at).total_seconds() * 3600
 
     def estimated_end(self, planned: int) -> datetime | None:
         """When so many trials will have ended at the recent pace; None if it has no driver, or no pace is known."""
@@ -83,6 +86,7 @@ def activity(connection: sa.Connection, study_id: int) -> Activity:
         at=at,
         created_at=study.created_at,
         counts=registry.counts(connection, study_id),
+        reused=connection.execute(_REUSED, {"study": study_id}).scalar_one(),
         driver=_driver(study, at),
         workers=_workers(last, at),
         recent_per_hour=_pace(ends, at),
@@ -112,9 +116,11 @@ def _worker(host: str, pid: int, found: Sequence[Row]) -> Worker:
 
 
 def _pace(ends: Sequence[datetime], at: datetime) -> float | None:
-    """Ends in an hour: those of the last `RECENT`, over the time since the one before them."""
+    """Ends in an hour: those of the last `RECENT` or, if there are no others, those since the first."""
     recent = [end for end in ends if end > at - RECENT]
-    before = ends[-len(recent) - 1] if len(recent) < len(ends) else recent[0] if recent else at
-    begun, counted = max(before, at - RECENT), len(recent) - (len(recent) == len(ends))
+    if not recent:
+        return None
+    # When the very first one began is not known, so it only starts the clock.
+    begun, counted = (at - RECENT, len(recent)) if len(recent) < len(ends) else (recent[0], len(recent) - 1)
     seconds = (at - begun).total_seconds()
-    return counted / seconds * 3600 if counted > 0 and seconds > 0 else None
+    return counted / seconds * 3600 if counted and seconds > 0 else None

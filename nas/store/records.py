@@ -101,3 +101,12 @@ class StoredTrial:
     def predicted(self) -> bool:
         """Whether the accuracy is a prediction: nothing was trained."""
         return self.evaluator == "predictor"
+
+
+def changed_versions(then: Mapping[str, str | None], now: Mapping[str, str]) -> list[str]:
+    """Which versions are other ones now, in words; of what was not recorded then, nothing can be said.
+
+    >>> changed_versions({"nas": "1", "torch": "2"}, {"nas": "1", "torch": "3", "numpy": "4"})
+    ['torch (2, now 3)']
+    """
+    return [f"{what} ({then[what]}, now {now[what]})" for what in now if then.get(what) not in (None, now[what])]

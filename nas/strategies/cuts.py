@@ -39,9 +39,10 @@ class Cutter:
         """The widths that may be cut, by index."""
         return {index: width for index, width in enumerate(wire(self.seed).widths) if width.kind in self.kinds}
 
-    def smallest_ms(self) -> float:
-        """Latency with one step of channels everywhere."""
-        return self._latency_of({index: min(self.step, width.channels) for index, width in self.free.items()})
+    @cached_property
+    def smallest(self) -> Architecture:
+        """The network with one step of channels everywhere."""
+        return with_widths(self.seed, {index: min(self.step, width.channels) for index, width in self.free.items()})
 
     def within(self, widths: Widths, target_ms: float) -> list[Cut]:
         """For each width its widest cut with which the network takes at most `target_ms`, where there is one."""

@@ -66,8 +66,8 @@ class AccuracyModel:
         self._tuned_with = 0
 
     def is_due(self, outcomes: int) -> bool:
-        """Whether the sizes would be learnt anew from so many outcomes."""
-        return outcomes > 1.2 * self._tuned_with
+        """Whether the sizes would be learnt anew from so many outcomes, or the instructive ones of them."""
+        return min(outcomes, _KEPT) > 1.2 * self._tuned_with
 
     def fit(self, descriptors: Values, accuracies: Values, pending: Values) -> None:
         """Learn from outcomes (N, features), (N,); networks under way (M, features) are believed to be as expected."""

@@ -60,7 +60,8 @@ class NetAdapt:
     the budget: their errors correct all later predictions, and what meets the budget is what was measured.
 
     Raises:
-        BudgetError: the seed with all widths at one step misses the budget; the message has its latency.
+        BudgetError: the seed with all widths at one step misses the budget; the message has its latency, measured
+            where that is possible.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class NetAdapt:
         self._target_ms = 0.0  # of this iteration, as predicted
         self._factor = 1.0  # of predictions: what was measured last, as a multiple of its own
         self._cutter = Cutter(seed, latency_ms, self._rule.kinds, settings.step)
-        _require_reachable(self._cutter, settings, target)
+        _require_reachable(self._cutter, settings, target, measured_ms or latency_ms)
         self._queue = deque([_Asked(Proposal(seed, settings.seed_epochs))])
         self._running: dict[int, _Asked] = {}  # by trial number
         self._heard: dict[int, Trial] = {}
@@ -272,14 +273,19 @@ class NetAdapt:
         return merit, -cut.latency_ms
 
 
-def _require_reachable(cutter: Cutter, settings: NetAdaptSettings, target: str) -> None:
-    smallest_ms = cutter.smallest_ms()
-    if min(smallest_ms, cutter.latency_ms(cutter.seed)) > settings.budget_ms:
-        raise BudgetError(
-            f"cutting widths cannot bring this network to {settings.budget_ms:g} ms on {target}; the smallest "
-            f"reachable is {smallest_ms:.4g} ms, with {settings.step} channels in each width that "
-            f"the rule {settings.rule} cuts"
-        )
+def _require_reachable(
+    cutter: Cutter, settings: NetAdaptSettings, target: str, judged_ms: Callable[[Architecture], float]
+) -> None:
+    """A prediction that is too high refuses nothing that was not measured."""
+    ends = cutter.smallest, cutter.seed
+    if any(latency_ms(end) <= settings.budget_ms for latency_ms in (cutter.latency_ms, judged_ms) for end in ends):
+        return
+    smallest_ms = judged_ms(cutter.smallest)
+    raise BudgetError(
+        f"cutting widths cannot bring this network to {settings.budget_ms:g} ms on {target}; the smallest "
+        f"reachable is {smallest_ms:.4g} ms, with {settings.step} channels in each width that "
+        f"the rule {settings.rule} cuts"
+    )
 
 
 def _holder(trial: Trial, base: Step) -> int:

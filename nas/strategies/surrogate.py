@@ -121,7 +121,7 @@ class Surrogate:
             return False
         if self.finished or not self._ledger.admits(candidate):
             return False
-        if self._learnt and self._model.is_due(len(instructive(self._known_accuracies()))):
+        if self._learnt and self._model.is_due(len(self._told)):
             self._learn()
         return self._propose(candidate) == proposal
 

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,8 @@ from nas.space import load_space
 from nas.strategies.problem import Problem
 from nas.strategies.registry import make_strategy
 from nas.trial import Trial, TrialState
-from tests.executor_helpers import Dying, Failing, Instant, Stuck, formula
+from tests.executor_helpers import Dying, Failing, Held, Instant, Stuck, formula
+from tests.ray_cluster import wait_for
 
 CLUSTER = RayCluster()
 WITH_WORKERS = {
@@ -132,7 +132,7 @@ def test_it_says_which_process_each_trial_was_given_to(with_workers):
 
 
 def test_workers_that_only_die_end_the_search(with_workers, tmp_path, monkeypatch):
-    monkeypatch.setattr("nas.executors.ray.executor._DEATHS", 2)  # its workers take a second to start
+    monkeypatch.setattr("nas.executors.outcome._DEATHS", 2)  # workers take a second to start
     queue = Queue(1)
     with pytest.raises(StudyError, match="workers in a row died"):
         with_workers.run(queue, Dying(tmp_path, number=0, times=10**6))
@@ -140,21 +140,34 @@ def test_workers_that_only_die_end_the_search(with_workers, tmp_path, monkeypatc
 
 ORPHANS = """
 from tests.conformance.test_executor import Queue
-from tests.executor_helpers import Instant
+from tests.executor_helpers import Held
 from nas.executors.local import LocalExecutor
 if __name__ == "__main__":
     import pathlib, sys
-    LocalExecutor(2).run(Queue(2), Instant(pathlib.Path(sys.argv[1]), seconds=4))
+    LocalExecutor(2).run(Queue(2), Held(pathlib.Path(sys.argv[1])))
 """
 
 
 def test_workers_do_not_outlive_a_killed_search(tmp_path):
-    log = tmp_path / "log"
+    held = Held(tmp_path)
     script = tmp_path / "orphans.py"
     script.write_text(ORPHANS)
-    search = subprocess.Popen([sys.executable, str(script), str(log)], cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
-    time.sleep(3)
-    search.kill()
-    search.wait()
-    time.sleep(5)
-    assert not log.exists()
+    search = subprocess.Popen([sys.executable, str(script), str(tmp_path)], cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
+    try:
+        wait_for(lambda: len(held.running()) == 2, "two trials that run")
+    finally:
+        search.kill()
+        search.wait()
+    try:
+        wait_for(lambda: not any(map(lives, held.running().values())), "the end of the workers")
+    finally:
+        held.release()
+
+
+def lives(pid):
+    """Whether the process is there, and not one that has ended and that nobody has asked for yet."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -47,16 +47,16 @@ def connected(cluster: RayCluster) -> Iterator[Any]:
     """
     ray = _imported()
     with redirect_stdout(sys.stderr):
-        if ray.is_initialized():
-            yield ray
-            return
-        _connect(ray, cluster.address)
+        ours = not ray.is_initialized()
+        if ours:
+            _connect(ray, cluster.address)
         try:
             _require_storage(ray, cluster)
             _require_room(ray, cluster)
             yield ray
         finally:
-            ray.shutdown()
+            if ours:
+                ray.shutdown()
 
 
 def _imported() -> Any:

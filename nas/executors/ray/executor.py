@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import final
 
-from nas.errors import ClusterError, StudyError
+from nas.errors import ClusterError
+from nas.executors.outcome import require_survivors
 from nas.executors.ray.cluster import RayCluster, connected, reason
 from nas.executors.ray.pool import LostError, Member, Pool, pool_of
 from nas.trial import Evaluator, Trial, TrialQueue
 
 _POLL_SECONDS = 1.0
-_DEATHS = 10  # workers in a row that may die without having finished a trial, for each worker; a trial fails at 3
 
 
 @final
@@ -62,8 +62,7 @@ class _Shift:
                 self._hear(member)
             for member, how in self._pool.silent():
                 self._lose(member, how)
-            if self._deaths >= _DEATHS * self._workers:
-                raise StudyError(f"{self._deaths} workers in a row died without finishing a trial; see Ray's logs")
+            require_survivors(self._deaths, self._workers, see="Ray's logs")
             self._queue.idle()
 
     def _all_done(self) -> bool:

@@ -71,9 +71,6 @@ class Pool:
     def ready(self, seconds: float) -> list[Member]:
         """Those whose calls have ended; waits so long for the first."""
         calls = {member.call: member for member in self.members if member.call is not None}
-        if not calls:
-            time.sleep(seconds)
-            return []
         refs = list(calls)
         found, _ = self._ray.wait(refs, num_returns=1, timeout=seconds)
         if found:

@@ -37,6 +37,15 @@ const interval = (mean, low, high, digits = 2) =>
   `${signedIf(mean, digits)} (${signedIf(low, digits)} to ${signedIf(high, digits)})`;
 const signedIf = (share, digits) => fixed(100 * share, digits);
 
+/** Accuracies of the trainings that did not fail; null stands for one that did. */
+const ended = (one) => one.test_accuracies.filter((value) => value !== null);
+
+function failures(one) {
+  const every = one.test_accuracies.length,
+    failed = every - ended(one).length;
+  return failed ? ` (${failed} of ${every} trainings failed)` : "";
+}
+
 function rowsTable(heads, rows) {
   return el(
     "div",
@@ -44,15 +53,7 @@ function rowsTable(heads, rows) {
     el(
       "table",
       { class: "steps" },
-      el(
-        "thead",
-        {},
-        el(
-          "tr",
-          {},
-          heads.map((head, index) => el("th", { class: index ? "" : "text" }, head)),
-        ),
-      ),
+      tableHead(heads, (index) => index === 0),
       el(
         "tbody",
         {},
@@ -81,7 +82,7 @@ function networksPart(run) {
     mean: 100 * one.test_accuracy.mean,
     low: 100 * one.test_accuracy.low,
     high: 100 * one.test_accuracy.high,
-    seeds: one.test_accuracies.map((value) => 100 * value),
+    seeds: ended(one).map((value) => 100 * value),
   }));
   intervalPlot(host, rows, `accuracy on test images of ${run.data}, %`, false);
   return [
@@ -99,7 +100,7 @@ function networksPart(run) {
       run.networks.map((one) => {
         const claim = claims[one.name];
         return [
-          pretty(one.name),
+          pretty(one.name) + failures(one),
           interval(one.test_accuracy.mean, one.test_accuracy.low, one.test_accuracy.high),
           ms(one.latency_ms),
           millions(one.macs, 1),
@@ -142,7 +143,7 @@ function ablationPart(run) {
     rowsTable(
       ["without", "change of accuracy, points", "change of latency, ms"],
       rows.map((row) => [
-        leftOut(row.without),
+        leftOut(row.without) + failures(row),
         interval(row.accuracy_change, row.change_low, row.change_high),
         signed(row.latency_change_ms, 2),
       ]),

@@ -42,6 +42,18 @@ const terms = (pairs) =>
     .map(([term, text]) => [el("dt", {}, term), el("dd", {}, text)])
     .flat();
 
+/** Head of a table of `steps`; `isText(index)` tells columns of text from those of numbers. */
+const tableHead = (heads, isText) =>
+  el(
+    "thead",
+    {},
+    el(
+      "tr",
+      {},
+      heads.map((head, index) => el("th", { class: isText(index) ? "text" : "" }, head)),
+    ),
+  );
+
 /** Small picture of a mark, for legends. */
 function swatch(name, colour) {
   const marks = {

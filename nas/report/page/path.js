@@ -125,15 +125,7 @@ function drawPath() {
       const table = el(
         "table",
         { class: "steps" },
-        el(
-          "thead",
-          {},
-          el(
-            "tr",
-            {},
-            heads.map((head, index) => el("th", { class: index > 0 && index < 4 ? "text" : "" }, head)),
-          ),
-        ),
+        tableHead(heads, (index) => index > 0 && index < 4),
         el("tbody", {}, path.map(stepRow)),
       );
       pathPlot(host, path, place);

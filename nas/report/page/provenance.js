@@ -27,7 +27,6 @@ function studyCard(study) {
     facts([
       ["begun", study.created],
       ["last trial", study.ended],
-      ["machine", study.hosts.join(", ")],
       [
         "trials",
         Object.entries(study.states)
