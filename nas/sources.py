@@ -1,6 +1,5 @@
 """Networks with weights from elsewhere: our files, torchvision's networks and their like, timm's."""
 
-import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from nas.architecture import Architecture
 from nas.errors import ArchitectureError, NasError
+from nas.json_file import load_json
 from nas.network.build import Network, build
 from nas.network.timm_strings import read_timm
 from nas.network.weights import copy_in_order
@@ -111,12 +111,7 @@ def _reference(name: str) -> Architecture:
 
 def _timm(path: Path) -> Architecture:
     """The network of a file that `nas export --format timm` wrote, or of its part `timm` alone."""
-    try:
-        definition = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NasError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise NasError(f"{path}: not JSON: {error}") from None
+    definition = load_json(path)
     if isinstance(definition, Mapping) and isinstance(definition.get("timm"), Mapping):
         definition = definition["timm"]
     try:

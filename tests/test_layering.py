@@ -21,6 +21,7 @@ LAYERS = {
     "errors": 0,
     "resources": 0,
     "architecture": 1,
+    "json_file": 1,
     "pareto": 1,
     "rank": 1,
     "storage": 1,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ import pytest
 from nas.report.content import page_content
 from nas.report.html import write_page
 from nas.store.store import Store
+from nas.strategies.netadapt_settings import every
 from tests.browser import browser, chromium
 from tests.report_helpers import HOSTILE, make_database, make_poor_database
+from tests.test_docs import EXAMPLES
+from tests.test_report_parts import adapted
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +230,30 @@ def test_a_study_that_lacks_nearly_everything_has_a_page(page, tmp_path, study):
     assert page.run("document.querySelectorAll('#table tbody tr').length") == 1
     page.run("document.querySelector('#front-plot').focus()")
     page.press("ArrowUp", "ArrowLeft", "Enter", "Escape")
+
+
+def test_networks_that_a_run_compared_are_shown_with_trainings_that_failed(page, content, tmp_path):
+    record = json.loads(json.dumps(EXAMPLES["run STUDY --json"]))
+    record["networks"][0]["test_accuracies"][1] = None
+    write_page({**content, "runs": [record]}, tmp_path / "run.html")
+    page.open(tmp_path / "run.html")
+    assert page.run("document.querySelector('#compared').hidden") is False
+    assert "found (1 of 3 trainings failed)" in page.text("#compared-body table")
+    heads = page.run(
+        "[...document.querySelectorAll('#compared-body thead')].map((head) => head.querySelectorAll('th').length)"
+    )
+    assert heads == [6, 3, 5]
+    assert page.run("document.querySelectorAll('#compared-body svg circle[r=\"2.5\"]').length") == 2
+
+
+def test_the_path_of_netadapt_is_a_table_of_its_steps(page, tmp_path):
+    with Store.open(tmp_path / "trials.db") as store:
+        with store.batch():
+            strategy = adapted(store, "netadapt", every(1), final_epochs=0)
+        write_page(page_content(store, []), tmp_path / "path.html")
+    page.open(tmp_path / "path.html")
+    assert page.run("document.querySelectorAll('#path-body thead th').length") == 10
+    assert page.run("document.querySelectorAll('#path-body tbody tr').length") == len(strategy.path) - 1
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.architecture import Architecture, ConvBlock, LinearBlock, MBConvBlock, PoolBlock, op_name
+from nas.json_file import finite
 from nas.layers import Layer, lower
 
 Record = Mapping[str, Any]
@@ -18,18 +18,7 @@ Record = Mapping[str, Any]
 
 def print_json(data: object) -> None:
     """To stdout, indented, for scripts and people. JSON knows no infinity and no NaN: they become null."""
-    print(json.dumps(_finite(data), indent=2, allow_nan=False))
-
-
-def _finite(data: object) -> object:
-    match data:
-        case float():
-            return data if math.isfinite(data) else None
-        case dict():
-            return {key: _finite(value) for key, value in data.items()}
-        case list():
-            return [_finite(value) for value in data]
-    return data
+    print(json.dumps(finite(data), indent=2, allow_nan=False))
 
 
 def print_csv(records: Sequence[Record], columns: Sequence[str]) -> None:

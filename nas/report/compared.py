@@ -1,10 +1,10 @@
 """What `nas run` measured of a whole study: networks trained by one recipe, ablations, agreement of the searches."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
+from nas.json_file import load_json
 
 _KEYS = ("study", "scale", "data", "target", "budget_ms", "networks", "claims", "ablations", "agreement")
 
@@ -15,12 +15,7 @@ def read_run(path: Path) -> dict[str, Any]:
     Raises:
         NasError: the file cannot be read, or is no such record.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NasError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise NasError(f"{path}: not JSON ({error})") from None
+    record = load_json(path)
     if not isinstance(record, dict) or (missing := [key for key in _KEYS if key not in record]):
         what = f"no {', '.join(missing)} in it" if isinstance(record, dict) else "not an object"
         raise NasError(f"{path}: {what}; expected the report.json of nas run")

@@ -1,11 +1,11 @@
 """One HTML file that needs no other: the page's own markup, style and script, and the content as JSON."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
+from nas.json_file import finite
 
 _FOLDER = Path(__file__).parent / "page"
 _STYLE, _SCRIPT, _CONTENT = "/*STYLE*/", "/*SCRIPT*/", '"CONTENT"'
@@ -38,20 +38,8 @@ def render(content: dict[str, Any]) -> str:
 
 def embedded(content: object) -> str:
     """JSON that may stand inside of a script element: without `<`, an end tag or a comment cannot begin in it."""
-    text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    text = json.dumps(finite(content), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _finite(data: object) -> object:
-    """The same with null for infinity and NaN, which JSON does not know."""
-    match data:
-        case float():
-            return data if math.isfinite(data) else None
-        case dict():
-            return {key: _finite(value) for key, value in data.items()}
-        case list() | tuple():
-            return [_finite(value) for value in data]
-    return data
 
 
 def write_page(content: dict[str, Any], path: Path) -> int:

@@ -1,12 +1,12 @@
 """Whole networks that were measured, beside what the device's table predicts of them."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nas.architecture import Architecture
 from nas.errors import NasError
+from nas.json_file import load_json
 from nas.report.drawing import Device, short
 from nas.space import load_reference, references
 
@@ -34,12 +34,7 @@ def read_measured(path: Path) -> Mapping[str, Any]:
     Raises:
         NasError: the file cannot be read, or holds no measurement.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NasError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise NasError(f"{path}: not JSON ({error})") from None
+    record = load_json(path)
     if not isinstance(record, dict) or not any(isinstance(record.get(key), dict | list) for key in _PARTS):
         raise NasError(
             f"{path}: no measurement; expected what nas latency validate, nas search --verify or nas adapt prints "
