@@ -73,13 +73,17 @@ def make_reward(name: str, budget_ms: float, exponent: float | None = None) -> R
     -0.15, that is `soft:-0.15`. `soft@16` takes latencies below 16 ms for 16 ms.
 
     Raises:
-        NasError: an unknown name, no number behind its colon or its @, or an exponent above 0, which would pay for
-            latency.
+        NasError: an unknown name, no number behind its colon or its @, an exponent above 0, which would pay for
+            latency, or a floor that is not between 0 and the budget.
         BudgetError: a budget that is not positive.
     """
     name, at, text = name.partition("@")
     if at:
-        return FlooredReward(make_reward(name, budget_ms, exponent), _number(text, f"{name}@", "soft@16"))
+        reward, floor_ms = make_reward(name, budget_ms, exponent), _number(text, f"{name}@", "soft@16")
+        if not 0 < floor_ms <= budget_ms:
+            expected = f"expected milliseconds above 0 and up to the budget of {budget_ms:g} ms"
+            raise NasError(f"reward {name}@{text}: the floor is {floor_ms:g}; {expected}")
+        return FlooredReward(reward, floor_ms)
     name, colon, text = name.partition(":")
     if colon:
         exponent = _number(text, f"{name}:", "soft:-0.15")

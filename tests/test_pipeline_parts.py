@@ -60,6 +60,7 @@ def test_the_shipped_studies_are_right_and_search_as_the_paper_did(name):
         ("soft:-0.07", "soft:0.07", "search.reward: the reward's exponent is 0.07; expected 0 or a negative"),
         ("surrogate", "magic", "search.strategy: found 'magic'; expected one of"),
         ("budget: reference", "budget: theirs", "adapt.budget: found 'theirs'"),
+        ("budget: reference", "budget: 2ms", "adapt.budget: found '2ms'; expected at most that of the search, 1.9ms"),
         ("[other.yaml]", "other.yaml", "scaled: found 'other.yaml'; expected a list"),
         ("netadapt]", "depth]", r"ablations.without\[4\]: found 'depth'; expected one of se, hswish"),
         ("data: digits", "data: mnist", "scales.main.data: unknown data 'mnist'"),

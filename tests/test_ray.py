@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from click.testing import CliRunner
 
+from nas.cli.main import nas
 from nas.errors import ClusterError
 from nas.executors.local import LocalExecutor
 from nas.executors.ray import cluster as cluster_module
@@ -27,6 +29,17 @@ from tests.study_helpers import open_study, record
 def test_an_address_that_is_no_cluster_is_one_line(address, message):
     with pytest.raises(ClusterError, match=message):
         cluster_module._require_listener(address.format(port=free_port()))
+
+
+@pytest.mark.parametrize(
+    "command", [["search", "--trials", "2"], ["adapt", "--from", "reference:mobilenet_v3_small", "--seed-epochs", "1"]]
+)
+def test_no_study_is_begun_before_the_cluster_is_reached(command, tmp_path):
+    store = tmp_path / "trials.db"
+    where = ["--data", "digits", "--budget", "10ms", "--ray", "somewhere", "--store", f"sqlite:///{store}"]
+    failed = CliRunner().invoke(nas, [*command, *where])
+    assert "no Ray cluster" in str(failed.exception)
+    assert not store.exists()
 
 
 @pytest.mark.parametrize(

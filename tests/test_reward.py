@@ -79,6 +79,12 @@ def test_a_floor_pays_nothing_for_latencies_below_it():
     assert floored(0.6, 20) == plain(0.6, 20)
 
 
+@pytest.mark.parametrize("floor", ["nan", "-3", "0", "inf", "99"])
+def test_a_floor_below_which_nothing_or_everything_lies_is_refused(floor):
+    with pytest.raises(NasError, match="expected milliseconds above 0 and up to the budget of 22 ms"):
+        make_reward(f"soft:-0.15@{floor}", 22)
+
+
 @pytest.mark.parametrize(
     ("name", "message"), [("soft:x", "soft:x: 'x' is no number"), ("hard@", "hard@: '' is no number")]
 )

@@ -139,6 +139,7 @@ def test_the_command_line_of_a_running_command_does_not_show_the_password(full, 
         (["nas", "status", "--store", "postgresql://me:pw@host/x", "s"], (["nas", "status", "s"], "postgresql://me:pw@host/x")),
         (["nas", "--store=postgresql://host/x?password=pw"], (["nas"], "postgresql://host/x?password=pw")),
         (["nas", "--store"], None),
+        (["nas", "--store", "postgresql://me:pw@host/x", "--store", "b.db"], (["nas"], "b.db")),
     ],
 )  # fmt: skip
 def test_only_a_url_with_a_password_leaves_the_command_line(arguments, found):

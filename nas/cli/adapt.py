@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli.options import DURATION, json_option, store_option, stored_trial
-from nas.cli.ray_options import default_workers, ray_options
+from nas.cli.ray_options import default_workers, ray_options, reached
 
 if TYPE_CHECKING:  # importing them means importing torch
     from nas.adapt.run import AdaptResult
@@ -87,7 +87,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
     )
     require_sound(settings)
     open_store = Store.open_existing if source.startswith("trial:") else Store.open
-    with open_store(store_url) as store, adapt_progress(budget) as listener:
+    with reached(cluster), open_store(store_url) as store, adapt_progress(budget) as listener:
         stored = stored_trial(source, store) if source.startswith("trial:") else None
         from nas.adapt import run as job  # noqa: PLC0415 - torch, which no mistake above has to wait for
 

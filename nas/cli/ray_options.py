@@ -1,6 +1,7 @@
 """`--ray` and what belongs to it, for every command that trains on many machines."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import Any
 
@@ -8,7 +9,7 @@ import click
 
 from nas.cli.options import cores
 from nas.errors import NasError
-from nas.executors.ray.cluster import RayCluster
+from nas.executors.ray.cluster import RayCluster, connected
 
 _MOST_AT_ONCE = 64  # actors of a cluster; what has no room there waits
 _OPTIONS = (
@@ -37,6 +38,11 @@ def ray_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OPTIONS):
         with_cluster = option(with_cluster)
     return with_cluster
+
+
+def reached(cluster: RayCluster | None) -> AbstractContextManager[Any]:
+    """Connected to the cluster, if there is one to be: before a study is begun, or a supernet trained for hours."""
+    return nullcontext() if cluster is None else connected(cluster)
 
 
 def default_workers(cluster: RayCluster | None) -> int:

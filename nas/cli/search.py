@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli.options import DURATION, SHARE, json_option, store_option
-from nas.cli.ray_options import default_workers, ray_options
+from nas.cli.ray_options import default_workers, ray_options, reached
 from nas.cli.records import trial_record
 from nas.errors import LatencyError, NasError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
     "--strategy", help="Or evolution, random, controller, tpe, nsga2.  [default: ranking; with --data surrogate]"
 )
 @click.option("--objectives", default="accuracy", show_default=True, help="accuracy,latency[,params,memory]: a front.")
-@click.option("--reward", default="hard", show_default=True, help="soft, hard, absolute; or soft:-0.15.")
+@click.option("--reward", default="hard", show_default=True, help="soft, hard, absolute; or soft:-0.15, soft:-0.15@40.")
 @click.option(
     "--trials", type=click.IntRange(min=1), help="Networks to judge.  [default: 3000, proxy 16, supernet 300]"
 )
@@ -129,7 +129,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     workers = workers or min(default_workers(cluster), max(1, trials // 4))
     finalists = finalist_count(finalists, final_epochs, evaluator, trials)
     trained: list[dict[str, Any]] = []
-    with Store.open(store_url) as store, search_progress(trials, budget, each=data is not None) as listener:
+    progress = search_progress(trials, budget, each=data is not None)
+    with reached(cluster), Store.open(store_url) as store, progress as listener:
         try:
             found = main_job.search(
                 settings,

@@ -23,18 +23,20 @@ def hide() -> None:
 
 
 def without_secret(argv: Sequence[str]) -> tuple[list[str], str] | None:
-    """The command line without its last `--store`, and that one's URL; None if no URL in it holds a password."""
-    kept, url, index = list[str](), "", 0
+    """The command line without any `--store`, and the URL of the last, which counts; None if none holds a password."""
+    kept, urls, index = list[str](), list[str](), 0
     while index < len(argv):
         word = argv[index]
         if word == _OPTION and index + 1 < len(argv):
-            url, index = argv[index + 1], index + 2
+            urls.append(argv[index + 1])
+            index += 2
         elif word.startswith(f"{_OPTION}="):
-            url, index = word.partition("=")[2], index + 1
+            urls.append(word.partition("=")[2])
+            index += 1
         else:
             kept.append(word)
             index += 1
-    return (kept, url) if _has_password(url) else None
+    return (kept, urls[-1]) if any(map(_has_password, urls)) else None
 
 
 def _has_password(url: str) -> bool:

@@ -41,6 +41,9 @@ def load_study(path: Path) -> StudyFile:
         SpecError: with file, place, finding and expectation.
     """
     data = _mapping(str(path), load_yaml(path), _STUDY)
+    most, budget = data["search"].budget_ms, data["adapt"].budget_ms
+    if budget is not None and budget > most:
+        raise _expected(f"{path}: adapt.budget", f"{budget:g}ms", f"at most that of the search, {most:g}ms")
     return StudyFile(
         path=path,
         name=data["name"],
