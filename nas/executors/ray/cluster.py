@@ -46,6 +46,7 @@ def connected(cluster: RayCluster) -> Iterator[Any]:
         ClusterError: ray is not installed, no such cluster, another version, a wrong token, or no node for a trial.
     """
     ray = _imported()
+    _require_listener(cluster.address)
     with redirect_stdout(sys.stderr):
         ours = not ray.is_initialized()
         if ours:
@@ -70,7 +71,6 @@ def _imported() -> Any:
 
 
 def _connect(ray: Any, address: str) -> None:
-    _require_listener(address)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         ray.init(address, **quiet)
