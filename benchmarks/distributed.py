@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.cluster_faults import soak, three_kills
+from benchmarks.cluster_faults import three_kills
+from benchmarks.cluster_soak import soak
 from benchmarks.simulated_cluster import Setting, simulate
 
 
