@@ -18,6 +18,10 @@ from nas.trial import TrialState
 
 _WEIGHTS = (4, 3, 1, 3, 3)  # of FAULTS; a driver lives for some ten minutes, so that its memory can be seen to grow
 _PAUSE_SECONDS = (15.0, 45.0)  # between two faults
+_OUTCOMES, _PATIENCE_SECONDS = (
+    2,
+    300.0,
+)  # that are waited for, too, and how long: on a busy machine, recovery takes long
 _SAMPLE_SECONDS = 5.0
 _SHOWN_SECONDS = 60.0  # between two samples of the memory in the result
 _SETTLED_SECONDS = 60.0  # of a driver, before which it reads modules and replays
@@ -47,9 +51,12 @@ class _Watch:
     def seconds(self) -> float:
         return time.monotonic() - self.begun
 
-    def until(self, end: float) -> None:
-        """Watch so long."""
-        while self.seconds < end:
+    def pause(self, seconds: float) -> None:
+        """Watch so long, and until there are some outcomes more."""
+        begun, before = self.seconds, ended(self.scene)
+        while self.seconds < begun + seconds or (
+            ended(self.scene) < before + _OUTCOMES and self.seconds < begun + _PATIENCE_SECONDS
+        ):
             self.look()
             time.sleep(_SAMPLE_SECONDS)
 
@@ -75,7 +82,7 @@ def soak(folder: Path, seconds: float, seed: int = 0) -> dict[str, Any]:
         wait(found, lambda: ended(found) > 0)
         watch = _Watch(found, time.monotonic())
         while watch.seconds < seconds:
-            watch.until(watch.seconds + rng.uniform(*_PAUSE_SECONDS))
+            watch.pause(rng.uniform(*_PAUSE_SECONDS))
             fault = rng.choices(FAULTS, _WEIGHTS)[0]
             print(f"{watch.seconds:.0f} s, {ended(found)} trials ended: {fault}", file=sys.stderr, flush=True)
             found.do(fault, rng)
