@@ -126,6 +126,7 @@ def scene(folder: Path, trials: int) -> Iterator[Scene]:
     with ray_cluster.cluster(nodes=3) as cluster, postgres.running() as server:
         url = postgres.database(server.url, "trials")
         with proxied(url) as (network, url_of_driver):
+            ray_cluster.wait_for(lambda: cluster.joined, "three nodes")
             found = Scene(cluster, server, network, url, url_of_driver, folder, trials)
             found.drive()
             try:
