@@ -33,7 +33,9 @@ def main() -> None:
     parser.add_argument("--strategy", help="[default: surrogate; overhead: random, then surrogate]")
     parser.add_argument("--mean-seconds", type=float, help="of a simulated training  [default: as the real ones]")
     parser.add_argument("--store", help="URL  [default: a file that is removed]")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a machine with other work")
     parser.add_argument("--log", type=Path, help="of the simulation: a line for each 1,000 trials")
+    parser.add_argument("--stores", nargs="+", default=["postgresql"], help="of the overhead: sqlite, postgresql")
     parser.add_argument("--peer-seconds", type=float, default=900.0, help="of each run of Ray Tune; 0: none")
     parser.add_argument("--seconds", type=float, default=3600.0, help="of the soak")
     parser.add_argument("--seed", type=int, default=0, help="of the soak's faults")
@@ -53,6 +55,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             strategy=options.strategy or "surrogate",
             mean_seconds=options.mean_seconds,
             store=options.store,
+            clock=options.clock,
         )
         return simulate(setting, options.log)
     with TemporaryDirectory() as folder:
@@ -68,6 +71,7 @@ def _overhead_setting(options: argparse.Namespace) -> OverheadSetting:
         trials=options.trials or 10_000,
         workers=options.workers or 4,
         strategies=(options.strategy,) if options.strategy else ("random", "surrogate"),
+        stores=options.stores,
         peer_seconds=options.peer_seconds,
     )
 

@@ -38,7 +38,7 @@ class Setting:
     trials: int = 10_000
     workers: int = 4
     strategies: Sequence[str] = ("random", "surrogate")
-    stores: Sequence[str] = ("sqlite", "postgresql")
+    stores: Sequence[str] = ("postgresql",)
     peer_seconds: float = 900.0  # after which a run of Tune is stopped
 
 
