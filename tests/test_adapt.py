@@ -84,6 +84,23 @@ def test_a_child_at_full_width_is_as_good_as_its_parent_and_a_narrow_one_learns_
     assert again.metrics["accuracy"] == trained.metrics["accuracy"]
 
 
+def test_the_epochs_of_a_proposal_see_different_images_while_there_are_any(seed_file, tmp_path):
+    judge, narrow = evaluator(tmp_path, seed_file), with_widths(SEED, {1: 32})
+    judge.evaluate(trial(0), go_on)
+    reports = []
+
+    def outcome(images, epochs):
+        proposal = trial(1, narrow, epochs, parent=0)
+        found = replace(judge, images=images).evaluate(proposal, lambda epoch, metrics: reports.append(epoch))
+        return found.metrics["loss"]
+
+    assert outcome(320, 2) == outcome(640, 1)
+    assert reports == [1, 1]
+    many = len(load_data("digits").train) - 1
+    assert outcome(many, 2) != outcome(many, 1)
+    assert reports == [1, 1, 1, 2, 1]
+
+
 def test_the_last_training_may_learn_from_the_seed_or_begin_anew(seed_file, tmp_path):
     judge = evaluator(tmp_path, seed_file)
     judge.evaluate(trial(0), go_on)

@@ -36,7 +36,7 @@ class AdaptSettings:
     step: int = 8
     epochs: int = 2
     images: int | None = 1600
-    val_images: int | None = 1000
+    val_images: int | None = 400
     lr: float = 0.01
     final_lr: float = 0.02
     seed_epochs: int = 0

@@ -31,7 +31,7 @@ _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors
 @click.option("--steps", type=click.IntRange(1), help="Cut widths to multiples of this.  [default: the target's]")
 @click.option("--epochs", default=2, show_default=True, type=click.IntRange(1), help="Of a proposal's training.")
 @click.option("--images", default=1600, show_default=True, type=click.IntRange(1), help="In an epoch of a proposal.")
-@click.option("--val-images", default=1000, show_default=True, type=click.IntRange(1), help="That judge a proposal.")
+@click.option("--val-images", default=400, show_default=True, type=click.IntRange(1), help="That judge a proposal.")
 @click.option("--seed-epochs", default=0, show_default=True, type=click.IntRange(0), help="To train the seed before.")
 @click.option("--final-epochs", default=10, show_default=True, type=click.IntRange(0), help="To train the result.")
 @click.option("--from-scratch", is_flag=True, help="Train the result anew, as MobileNetV3 did.")
