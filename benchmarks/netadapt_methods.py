@@ -58,7 +58,7 @@ class Setting:
     val_images: int
 
 
-FULL = Setting("cifar10", 64, "host", {0.5: 52_000, 0.35: 64_000, 0.7: 40_000}, (0, 1), 3, 0.02, 0.1, 4, 1000, 150)
+FULL = Setting("cifar10", 64, "host", {0.5: 40_000, 0.35: 50_000, 0.7: 30_000}, (0, 1), 3, 0.02, 0.12, 4, 750, 150)
 SMALLEST = Setting("digits", 16, "pixel", {0.85: 10_000}, (0,), 16, 0.1, 0.025, 1, 160, 150)
 
 
@@ -105,7 +105,7 @@ class Bench:
         factor = self.latency(self.architecture) / self.latency_ms(self.architecture)
         return Follow(self.latency_ms, self.measured_ms, factor)
 
-    def fine_tune(self, network: Network, images: int, seed: int, lr: float = 0.02) -> None:
+    def fine_tune(self, network: Network, images: int, seed: int, lr: float = 0.01) -> None:
         """The recipe of all, on so many images: whole epochs, the last one on a part."""
         whole, rest = divmod(images, len(self.data.train))
         for epochs, data in ((whole, self.judging), (1, self.judging.limited(train_images=max(rest, 64)))):

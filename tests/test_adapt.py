@@ -127,7 +127,7 @@ def test_a_proposal_that_diverges_is_a_failed_outcome_without_weights(seed_file,
 
 def test_a_parent_without_weights_and_a_full_disk_end_the_study_in_one_line(seed_file, tmp_path, monkeypatch):
     judge = evaluator(tmp_path, seed_file)
-    with pytest.raises(NasError, match=r"trial-7.safetensors: the weights to inherit: No such file"):
+    with pytest.raises(NasError, match=r"trial-7.safetensors: no such file"):
         judge.evaluate(trial(8, parent=7), go_on)
 
     def full(descriptor):

@@ -37,7 +37,7 @@ class AdaptSettings:
     epochs: int = 2
     images: int | None = 1600
     val_images: int | None = 400
-    lr: float = 0.01
+    lr: float = 0.005
     final_lr: float = 0.02
     seed_epochs: int = 0
     final_epochs: int = 10

@@ -37,7 +37,7 @@ _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors
 @click.option("--from-scratch", is_flag=True, help="Train the result anew, as MobileNetV3 did.")
 @click.option("--distill", is_flag=True, help="Let the result learn from the seed's outputs, too.")
 @click.option("--resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
-@click.option("--lr", default=0.01, show_default=True, type=click.FloatRange(0, 1, True), help="Of proposals.")
+@click.option("--lr", default=0.005, show_default=True, type=click.FloatRange(0, 1, True), help="Of proposals.")
 @click.option("--final-lr", default=0.02, show_default=True, type=click.FloatRange(0, 1, True), help="Of the result.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")

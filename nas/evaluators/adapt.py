@@ -89,19 +89,21 @@ class AdaptEvaluator:
         """The trial's network before any training of its own."""
         architecture, parent = trial.proposal.architecture, trial.proposal.parent
         if parent is not None:
-            found = self._parent(parent)
-            return inherit(found.network, found.architecture, architecture, found.scores)
+            found, network = read_network(trial_weights(self.folder, parent))
+            return (
+                network if found == architecture else inherit(network, found, architecture, self._worth(parent).scores)
+            )
         if trial.number == 0 and self.seed is not None:
             return read_network(self.seed)[1]
         return build(architecture, seed=trial.seed)
 
-    def _parent(self, number: int) -> "_Parent":
+    def _worth(self, number: int) -> "_Worth":
         path = trial_weights(self.folder, number)
-        return _parent(path, _age(path), self.importance, self)
+        return _worth(path, _age(path), self.importance, self)
 
     def _estimated(self, child: Architecture, parent: int) -> Metrics:
-        found = self._parent(parent)
-        return {"loss_change": loss_change(found.losses, found.scores, wire(child).widths)}
+        worth = self._worth(parent)
+        return {"loss_change": loss_change(worth.losses, worth.scores, wire(child).widths)}
 
     def _train(self, trial: Trial, network: Network, data: Data, epochs: int, report: Report) -> Outcome:
         last = trial.number > 0 and epochs == self.long.epochs
@@ -129,11 +131,9 @@ class AdaptEvaluator:
 
 
 @dataclass(frozen=True, slots=True)
-class _Parent:
-    """A network whose children are judged, and what its filters are worth."""
+class _Worth:
+    """What the filters of a network are worth: what its cuts keep has the highest scores."""
 
-    architecture: Architecture
-    network: Network
     scores: Scores
     losses: Scores  # those of importance taylor, for estimates
 
@@ -146,13 +146,13 @@ def _age(path: Path) -> int:
 
 
 @lru_cache(maxsize=2)
-def _parent(path: Path, age: int, importance: str, evaluator: AdaptEvaluator) -> _Parent:
-    """All proposals of an iteration share it, and its scores."""
+def _worth(path: Path, age: int, importance: str, evaluator: AdaptEvaluator) -> _Worth:
+    """All cuts of one network share it."""
     architecture, network = read_network(path)
     taylor = evaluator.estimates or importance == "taylor"
     losses = score_filters(network, architecture, "taylor", _taylor_batches(evaluator)) if taylor else ()
     scores = losses if importance == "taylor" else score_filters(network, architecture, importance)
-    return _Parent(architecture, network, scores, losses)
+    return _Worth(scores, losses)
 
 
 def _taylor_batches(evaluator: AdaptEvaluator) -> Iterator[tuple[Tensor, Tensor]]:
