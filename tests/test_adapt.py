@@ -291,7 +291,10 @@ def test_the_command_prints_the_path_and_its_result_can_be_exported(seed_file, t
             "mobilenet_v2 has no weights; give a file of weights",
         ),
         ("--from {} --budget 40ms --data cifar10x", "unknown data 'cifar10x'"),
-        ("--from {} --budget 40ms --final-epochs 2 --epochs 2", "no longer than a proposal's 2; expected more, or 0"),
+        (
+            "--from {} --budget 40ms --final-epochs 2 --epochs 2",
+            "--final-epochs 2: .* no longer than a proposal's, --epochs 2; expected more, or 0",
+        ),
         ("--from trial:1 --budget 40ms", "there is no trial 1 in the database"),
         ("--from {} --budget 40ms --distill --final-epochs 0", "say how the last network is trained"),
     ],
@@ -355,6 +358,11 @@ def test_a_budget_that_is_met_already_is_said_before_the_last_training(seed_file
     shown = invoke(f"{command} --epochs 1 --final-epochs 2")
     assert "nothing to cut, only its last training of 2 epochs follows" in shown.stderr
     assert "nothing to cut, and nothing to train" in invoke(f"{command} --final-epochs 0").stderr
+    refused = CliRunner().invoke(
+        nas, ["adapt", "--from", "reference:mobilenet_v2", "--budget", "400ms", "--data", "digits"]
+    )
+    assert "has no weights" in str(refused.exception)
+    assert "nothing to cut" not in refused.stderr
 
 
 def test_a_loss_that_is_no_number_fails_its_proposal_and_the_others_go_on(seed_file, here, monkeypatch):

@@ -127,7 +127,12 @@ def _say_if_met(seed: "Source", latency: "LatencyModel", settings: "AdaptSetting
     """That there is nothing to cut, before what remains is trained; where the target is measured, that decides."""
     from nas.latency.host import host_setup  # noqa: PLC0415
 
-    if host_setup(latency.target) is None and (ms := latency.estimate(seed.architecture).ms) <= settings.budget_ms:
+    trainable = seed.network is not None or settings.seed_epochs
+    if (
+        trainable
+        and host_setup(latency.target) is None
+        and (ms := latency.estimate(seed.architecture).ms) <= settings.budget_ms
+    ):
         epochs = settings.final_epochs
         click.echo(
             f"{seed.name} is predicted to take {ms:.2f} ms on {latency.target}, within the budget of "
