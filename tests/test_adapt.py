@@ -84,6 +84,23 @@ def test_a_child_at_full_width_is_as_good_as_its_parent_and_a_narrow_one_learns_
     assert again.metrics["accuracy"] == trained.metrics["accuracy"]
 
 
+def test_the_epochs_of_a_proposal_see_different_images_while_there_are_any(seed_file, tmp_path):
+    judge, narrow = evaluator(tmp_path, seed_file), with_widths(SEED, {1: 32})
+    judge.evaluate(trial(0), go_on)
+    reports = []
+
+    def outcome(images, epochs):
+        proposal = trial(1, narrow, epochs, parent=0)
+        found = replace(judge, images=images).evaluate(proposal, lambda epoch, metrics: reports.append(epoch))
+        return found.metrics["loss"]
+
+    assert outcome(320, 2) == outcome(640, 1)
+    assert reports == [1, 1]
+    many = len(load_data("digits").train) - 1
+    assert outcome(many, 2) != outcome(many, 1)
+    assert reports == [1, 1, 1, 2, 1]
+
+
 def test_the_last_training_may_learn_from_the_seed_or_begin_anew(seed_file, tmp_path):
     judge = evaluator(tmp_path, seed_file)
     judge.evaluate(trial(0), go_on)
@@ -110,7 +127,7 @@ def test_a_proposal_that_diverges_is_a_failed_outcome_without_weights(seed_file,
 
 def test_a_parent_without_weights_and_a_full_disk_end_the_study_in_one_line(seed_file, tmp_path, monkeypatch):
     judge = evaluator(tmp_path, seed_file)
-    with pytest.raises(NasError, match=r"trial-7.safetensors: the weights to inherit: No such file"):
+    with pytest.raises(NasError, match=r"trial-7.safetensors: no such file"):
         judge.evaluate(trial(8, parent=7), go_on)
 
     def full(descriptor):
@@ -274,7 +291,10 @@ def test_the_command_prints_the_path_and_its_result_can_be_exported(seed_file, t
             "mobilenet_v2 has no weights; give a file of weights",
         ),
         ("--from {} --budget 40ms --data cifar10x", "unknown data 'cifar10x'"),
-        ("--from {} --budget 40ms --final-epochs 2 --epochs 2", "no longer than a proposal's 2; expected more, or 0"),
+        (
+            "--from {} --budget 40ms --final-epochs 2 --epochs 2",
+            "--final-epochs 2: .* no longer than a proposal's, --epochs 2; expected more, or 0",
+        ),
         ("--from trial:1 --budget 40ms", "there is no trial 1 in the database"),
         ("--from {} --budget 40ms --distill --final-epochs 0", "say how the last network is trained"),
     ],
@@ -338,6 +358,11 @@ def test_a_budget_that_is_met_already_is_said_before_the_last_training(seed_file
     shown = invoke(f"{command} --epochs 1 --final-epochs 2")
     assert "nothing to cut, only its last training of 2 epochs follows" in shown.stderr
     assert "nothing to cut, and nothing to train" in invoke(f"{command} --final-epochs 0").stderr
+    refused = CliRunner().invoke(
+        nas, ["adapt", "--from", "reference:mobilenet_v2", "--budget", "400ms", "--data", "digits"]
+    )
+    assert "has no weights" in str(refused.exception)
+    assert "nothing to cut" not in refused.stderr
 
 
 def test_a_loss_that_is_no_number_fails_its_proposal_and_the_others_go_on(seed_file, here, monkeypatch):

@@ -103,7 +103,7 @@ def test_status_as_people_and_as_programs_read_it(store_url, store, study, monke
     shown = CliRunner().invoke(nas, ["status", "s", "--store", store_url], catch_exceptions=False).stdout
     assert "2/12 ended (2 running, 2 complete)" in shown
     assert "9 trials an hour (2 since it began), ends about 2026-11-22 06:06 UTC" in shown
-    assert "12 on hydra: idle since 200 s ago; 2 ended recently" in shown
+    assert "12 on hydra: idle, last at work 200 s ago; 2 ended recently" in shown
     assert ", heartbeat 10 s ago" in shown
     (record,) = json.loads(CliRunner().invoke(nas, ["status", "--json", "--store", store_url]).stdout)
     assert record["best"]["accuracy"] == 0.6

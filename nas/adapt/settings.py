@@ -36,8 +36,8 @@ class AdaptSettings:
     step: int = 8
     epochs: int = 2
     images: int | None = 1600
-    val_images: int | None = 1000
-    lr: float = 0.01
+    val_images: int | None = 400
+    lr: float = 0.005
     final_lr: float = 0.02
     seed_epochs: int = 0
     final_epochs: int = 10
@@ -63,7 +63,7 @@ def require_sound(settings: AdaptSettings) -> None:
     """Raise a NasError for settings that contradict one another."""
     if settings.final_epochs <= settings.epochs and settings.final_epochs:
         raise NasError(
-            f"the last training of {settings.final_epochs} epochs is no longer than a proposal's "
+            f"--final-epochs {settings.final_epochs}: the last training is no longer than a proposal's, --epochs "
             f"{settings.epochs}; expected more, or 0 for none"
         )
     if (settings.from_scratch or settings.distill) and not settings.final_epochs:

@@ -31,13 +31,13 @@ _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors
 @click.option("--steps", type=click.IntRange(1), help="Cut widths to multiples of this.  [default: the target's]")
 @click.option("--epochs", default=2, show_default=True, type=click.IntRange(1), help="Of a proposal's training.")
 @click.option("--images", default=1600, show_default=True, type=click.IntRange(1), help="In an epoch of a proposal.")
-@click.option("--val-images", default=1000, show_default=True, type=click.IntRange(1), help="That judge a proposal.")
+@click.option("--val-images", default=400, show_default=True, type=click.IntRange(1), help="That judge a proposal.")
 @click.option("--seed-epochs", default=0, show_default=True, type=click.IntRange(0), help="To train the seed before.")
 @click.option("--final-epochs", default=10, show_default=True, type=click.IntRange(0), help="To train the result.")
 @click.option("--from-scratch", is_flag=True, help="Train the result anew, as MobileNetV3 did.")
 @click.option("--distill", is_flag=True, help="Let the result learn from the seed's outputs, too.")
 @click.option("--resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
-@click.option("--lr", default=0.01, show_default=True, type=click.FloatRange(0, 1, True), help="Of proposals.")
+@click.option("--lr", default=0.005, show_default=True, type=click.FloatRange(0, 1, True), help="Of proposals.")
 @click.option("--final-lr", default=0.02, show_default=True, type=click.FloatRange(0, 1, True), help="Of the result.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
@@ -127,7 +127,12 @@ def _say_if_met(seed: "Source", latency: "LatencyModel", settings: "AdaptSetting
     """That there is nothing to cut, before what remains is trained; where the target is measured, that decides."""
     from nas.latency.host import host_setup  # noqa: PLC0415
 
-    if host_setup(latency.target) is None and (ms := latency.estimate(seed.architecture).ms) <= settings.budget_ms:
+    trainable = seed.network is not None or settings.seed_epochs
+    if (
+        trainable
+        and host_setup(latency.target) is None
+        and (ms := latency.estimate(seed.architecture).ms) <= settings.budget_ms
+    ):
         epochs = settings.final_epochs
         click.echo(
             f"{seed.name} is predicted to take {ms:.2f} ms on {latency.target}, within the budget of "

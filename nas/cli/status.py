@@ -122,7 +122,7 @@ def _lines(seen: Seen) -> str:
     lines = [seen.study.name, f"  trials   {_counts(seen)}", f"  best     {_best(seen)}", f"  pace     {_pace(seen)}"]
     lines.append(f"  driver   {_driver(seen)}{_heartbeat(seen)}")
     for worker in activity.workers:
-        doing = ", ".join(f"trial:{id}" for id in worker.running) or f"idle since {_ago(seen, worker.seen_at)}"
+        doing = ", ".join(f"trial:{id}" for id in worker.running) or f"idle, last at work {_ago(seen, worker.seen_at)}"
         lines.append(f"  worker   {worker.pid} on {worker.host}: {doing}; {worker.ended} ended recently")
     return "\n".join(lines)
 

@@ -27,8 +27,8 @@ from nas.training.loop import Recipe, measure, train
 from nas.training.shared import SharedData, share_data
 from nas.trial import Metrics, Outcome, Report, Trial
 
-_TAYLOR_BATCHES = 8  # of 32 training images each
-_TAYLOR_BATCH = 32
+_TAYLOR_BATCHES = 4  # of 64 training images each
+_TAYLOR_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class AdaptEvaluator:
 
     The first trial is the seed, with the weights of the file `seed` or, if None, fresh ones. A trial with a parent
     begins with its weights, in `folder`; one without any is trained from scratch. Proposals are trained by `short`,
-    each epoch on `images` of the training set, the same for all cuts of one network; the seed, and what asks for as
-    many epochs as `long`, on all images by `long`. Without epochs no weights are written: a proposal is measured as it
-    is or, with `estimates`, has only a `loss_change`, which is computed from its parent alone (`nas.network.taylor`).
+    each epoch on other `images` of the training set, the same for all cuts of one network; the seed, and what asks for
+    as many epochs as `long`, on all images by `long`. Without epochs no weights are written: a proposal is measured as
+    it is or, with `estimates`, has only a `loss_change`, computed from its parent alone (`nas.network.taylor`).
     Unless it is to be `tested`, nothing sees the test images.
     """
 
@@ -89,27 +89,27 @@ class AdaptEvaluator:
         """The trial's network before any training of its own."""
         architecture, parent = trial.proposal.architecture, trial.proposal.parent
         if parent is not None:
-            found = self._parent(parent)
-            return inherit(found.network, found.architecture, architecture, found.scores)
+            found, network = read_network(trial_weights(self.folder, parent))
+            return (
+                network if found == architecture else inherit(network, found, architecture, self._worth(parent).scores)
+            )
         if trial.number == 0 and self.seed is not None:
             return read_network(self.seed)[1]
         return build(architecture, seed=trial.seed)
 
-    def _parent(self, number: int) -> "_Parent":
+    def _worth(self, number: int) -> "_Worth":
         path = trial_weights(self.folder, number)
-        return _parent(path, _age(path), self.importance, self)
+        return _worth(path, _age(path), self.importance, self)
 
     def _estimated(self, child: Architecture, parent: int) -> Metrics:
-        found = self._parent(parent)
-        return {"loss_change": loss_change(found.losses, found.scores, wire(child).widths)}
+        worth = self._worth(parent)
+        return {"loss_change": loss_change(worth.losses, worth.scores, wire(child).widths)}
 
     def _train(self, trial: Trial, network: Network, data: Data, epochs: int, report: Report) -> Outcome:
         last = trial.number > 0 and epochs == self.long.epochs
         if trial.number and not last:
-            recipe = replace(self.short, epochs=epochs, seed=trial.seed)
-            return train(
-                network, _drawn(data, self.images, (self.short.seed, trial.proposal.parent or 0)), recipe, report
-            )
+            drawn, passes = _drawn(data, self.images, epochs, (self.short.seed, trial.proposal.parent or 0))
+            return train(network, drawn, replace(self.short, epochs=passes, seed=trial.seed), report)
         fresh = trial.proposal.parent is None and (last or self.seed is None)
         recipe = replace(self.long, epochs=epochs, seed=trial.seed, lr=self.scratch_lr if fresh else self.long.lr)
         teacher = read_network(trial_weights(self.folder, 0))[1] if self.distill and last else None
@@ -131,11 +131,9 @@ class AdaptEvaluator:
 
 
 @dataclass(frozen=True, slots=True)
-class _Parent:
-    """A network whose children are judged, and what its filters are worth."""
+class _Worth:
+    """What the filters of a network are worth: what its cuts keep has the highest scores."""
 
-    architecture: Architecture
-    network: Network
     scores: Scores
     losses: Scores  # those of importance taylor, for estimates
 
@@ -148,13 +146,13 @@ def _age(path: Path) -> int:
 
 
 @lru_cache(maxsize=2)
-def _parent(path: Path, age: int, importance: str, evaluator: AdaptEvaluator) -> _Parent:
-    """All proposals of an iteration share it, and its scores."""
+def _worth(path: Path, age: int, importance: str, evaluator: AdaptEvaluator) -> _Worth:
+    """All cuts of one network share it."""
     architecture, network = read_network(path)
     taylor = evaluator.estimates or importance == "taylor"
     losses = score_filters(network, architecture, "taylor", _taylor_batches(evaluator)) if taylor else ()
     scores = losses if importance == "taylor" else score_filters(network, architecture, importance)
-    return _Parent(architecture, network, scores, losses)
+    return _Worth(scores, losses)
 
 
 def _taylor_batches(evaluator: AdaptEvaluator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -164,9 +162,13 @@ def _taylor_batches(evaluator: AdaptEvaluator) -> Iterator[tuple[Tensor, Tensor]
     return islice(batches, _TAYLOR_BATCHES)
 
 
-def _drawn(data: Data, images: int | None, seed: tuple[int, int]) -> Data:
-    """The data with so many training images: the same for all children of a parent, so that chance favours none."""
+def _drawn(data: Data, images: int | None, epochs: int, seed: tuple[int, int]) -> tuple[Data, int]:
+    """What `epochs` of so many training images see, and how often: as many different images as there are.
+
+    They are the same for all children of a parent, so that chance favours none.
+    """
     if images is None or images >= len(data.train):
-        return data
-    places = np.random.default_rng(seed).permutation(len(data.train))[:images]
-    return replace(data, train=data.train.subset(places))
+        return data, epochs
+    once = images * epochs <= len(data.train)
+    places = np.random.default_rng(seed).permutation(len(data.train))[: images * epochs if once else images]
+    return replace(data, train=data.train.subset(places)), 1 if once else epochs

@@ -37,10 +37,14 @@ def build(architecture: Architecture, *, seed: int = 0) -> Network:
 
     It takes square images of any size; torch's global random state is neither read nor changed.
     """
-    network = assemble(architecture)
-    network.to_empty(device="cpu")
+    network = blank(architecture)
     initialise(network, torch.Generator().manual_seed(seed))
     return network
+
+
+def blank(architecture: Architecture) -> Network:
+    """The network with arbitrary weights, on the CPU, in training mode: for weights that are at hand."""
+    return assemble(architecture).to_empty(device="cpu")
 
 
 def assemble(architecture: Architecture) -> Network:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from nas.architecture import Architecture, Block
 from nas.errors import ArchitectureError
-from nas.network.build import Network, build, module_name
+from nas.network.build import Network, blank, module_name
 from nas.network.taylor import Scores, highest
 from nas.network.widths import Wire, wire
 
@@ -31,7 +31,7 @@ def inherit(parent: Network, architecture: Architecture, child: Architecture, sc
     for item in before.wires:
         prefix = module_name(item.layer, architecture)
         found |= {name: _slice(value, item, kept) for name, value in state.items() if name.startswith(f"{prefix}.")}
-    network = build(child)
+    network = blank(child)
     network.load_state_dict(found)
     return network
 

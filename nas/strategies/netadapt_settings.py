@@ -60,7 +60,7 @@ def every(epochs: int) -> tuple[Round, ...]:
 
 
 def halving(epochs: int) -> tuple[Round, ...]:
-    """Single cuts are estimated; three combinations are trained for half of `epochs`, the best for the rest."""
-    first = max(1, epochs // 2)
+    """Single cuts are estimated; three combinations are trained for a quarter of `epochs`, the best for the rest."""
+    first = max(1, epochs // 4)
     rounds = (Round(0), Round(first, 3), Round(epochs - first, 1))
     return rounds if epochs > first else rounds[:2]

@@ -9,6 +9,7 @@ from nas.training.data import Data, ImageSet
 from nas.training.loop import measure, precision
 from nas.trial import Metrics
 
+_BATCH = 250  # statistics of many images at a time
 CALIBRATION_IMAGES = 2000
 """Enough for a sub-network's statistics (BigNAS, 2003.11142; Universally Slimmable Networks, 1903.05134)."""
 
@@ -29,7 +30,8 @@ def calibrate(network: nn.Module, data: Data, resolution: int, images: int = CAL
         norm.momentum = None  # the mean of all batches instead of a moving one
     device = next(network.parameters()).device
     network.train()
-    for x, _ in eval_batches(data, data.train.subset(np.arange(min(images, len(data.train)))), resolution):
+    first = data.train.subset(np.arange(min(images, len(data.train))))
+    for x, _ in eval_batches(data, first, resolution, _BATCH):
         with precision(device):
             network(x.to(device))
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from nas.architecture import Architecture
 from nas.errors import ArchitectureError, NasError
-from nas.network.build import Network, build
+from nas.network.build import Network, blank
 from nas.storage import is_local, read_bytes, write_bytes
 from nas.trial import Metrics
 
@@ -60,7 +60,7 @@ def read_network(path: Path) -> tuple[Architecture, Network]:
         architecture = Architecture.from_json(about["architecture"])
     except (KeyError, ArchitectureError):
         raise NasError(f"{path}: its header names no architecture; expected a file that nas wrote") from None
-    network = build(architecture)
+    network = blank(architecture)
     _fill(path, network, tensors)
     return architecture, network
 
