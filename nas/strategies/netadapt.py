@@ -56,8 +56,8 @@ class NetAdapt:
     have been told. A proposal that failed takes no part; when all have failed, the strategy is finished and
     `failure` says why.
 
-    `latency_ms` predicts. With `measured_ms` the seed is measured, and each network that is predicted to meet
-    the budget: their errors correct all later predictions, and what meets the budget is what was measured.
+    `latency_ms` predicts. With `measured_ms` the seed and the winner of each iteration are measured: their errors
+    correct the predictions that follow, and what meets the budget is what was measured.
 
     Raises:
         BudgetError: the seed with all widths at one step misses the budget; the message has its latency, measured
@@ -172,9 +172,9 @@ class NetAdapt:
         self._queue.extend(_Asked(Proposal(cut.architecture, epochs, parent), cut) for cut, parent in cuts)
 
     def _latency(self, network: Architecture) -> float:
-        """Milliseconds as predicted or, if it seems to meet the budget, as measured."""
+        """Milliseconds as measured, if they can be, or else as predicted."""
         predicted_ms = self._cutter.latency_ms(network)
-        if self._measured_ms is not None and predicted_ms * self._factor <= self._most_ms:
+        if self._measured_ms is not None:
             self._factor = self._measured_ms(network) / predicted_ms
         return predicted_ms * self._factor
 
