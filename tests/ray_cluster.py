@@ -50,6 +50,12 @@ class Cluster:
         self.nodes.append(node)
         return node
 
+    @property
+    def joined(self) -> bool:
+        """Whether all nodes that were added have found the head."""
+        logs = (self._folder / f"n{number}.log" for number in range(len(self.nodes)))
+        return all("Ray runtime started" in log.read_text() for log in logs)
+
     def node_of(self, pid: int) -> subprocess.Popen[bytes]:
         """The node that a worker process lives on."""
         return next(node for node in self.nodes if node.pid == os.getsid(pid))

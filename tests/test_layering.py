@@ -70,6 +70,7 @@ HOMES = {
         "latency.corrections",
         "latency.score",
         "strategies.acquisition",
+        "strategies.posterior",
         "accuracy.score",
         "pipeline.interval",
     ),

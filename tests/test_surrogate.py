@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import WhiteKernel
 
 from benchmarks.accuracy_tables import FOLDER
 from nas.space import load_space
@@ -15,7 +17,8 @@ from nas.strategies import surrogate
 from nas.strategies.acquisition import Aims, believing
 from nas.strategies.candidates import Candidates
 from nas.strategies.descriptors import Descriptor, presence
-from nas.strategies.gaussian_process import AccuracyModel
+from nas.strategies.gaussian_process import AccuracyModel, Effects
+from nas.strategies.posterior import Posterior
 from nas.strategies.registry import make_strategy
 from nas.trial import Outcome, Proposal
 from tests.strategy_worlds import World, ended, search, space_of, within
@@ -170,7 +173,28 @@ def test_of_a_small_space_everything_within_the_budget_is_looked_at(tmp_path):
     assert looked_at == {g for g in space.genotypes() if problem.candidate(g).latency_ms <= problem.budget_ms}
 
 
-# Batches, for many workers.
+# Many workers.
+
+
+def test_first_proposals_for_many_workers_pass_over_known_networks_without_building_them(monkeypatch):
+    problem, made = world().problem(), []
+    strategy = make_strategy("surrogate", problem, seed=1, trials=1000)
+    canonical = type(problem.space).canonical
+    monkeypatch.setattr(type(problem.space), "canonical", lambda self, g: (made.append(g), canonical(self, g))[1])
+    ids = {strategy.ask().architecture.id for _ in range(150)}
+    assert len(ids) == 150
+    assert len(made) < 170
+
+
+def test_a_posterior_is_that_of_scikit_learn_to_the_last_bit():
+    x, y = rng().normal(size=(80, 7)), rng().normal(size=50)
+    seen, asked = x[:50], x[50:]
+    kernel = Effects(0.7, 0.13) + WhiteKernel(0.05)
+    theirs = GaussianProcessRegressor(kernel, alpha=1e-8, optimizer=None).fit(seen, y)
+    ours = Posterior.of(kernel, seen, y)
+    assert np.array_equal(ours.mean(asked), theirs.predict(asked))
+    assert all(map(np.array_equal, ours.mean_and_std(asked), theirs.predict(asked, return_std=True)))
+    assert all(map(np.array_equal, ours.mean_and_covariance(asked), theirs.predict(asked, return_cov=True)))
 
 
 def test_choices_that_believe_in_those_before_are_those_of_a_process_fitted_again():

@@ -10,6 +10,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel, WhiteKernel
 from threadpoolctl import ThreadpoolController
 
+from nas.strategies.posterior import Posterior, effects
+
 Values = NDArray[np.float64]
 
 _KEPT = 300  # outcomes that a model is made of at most, which bounds the time of an answer
@@ -37,11 +39,11 @@ class Effects(Kernel):  # type: ignore[misc]
 
     def __call__(self, X: Values, Y: Values | None = None, eval_gradient: bool = False) -> Any:  # noqa: N803
         """Covariances (N, M), and their derivatives by the logarithms of the sizes (N, M, 2) if wanted."""
+        if not eval_gradient:
+            return effects(self.linear, self.quadratic, X, X if Y is None else Y)
         inner = 1 + X @ (X if Y is None else Y).T
         linear, quadratic = self.linear * inner, self.quadratic * inner**2
-        if eval_gradient:
-            return linear + quadratic, np.dstack([linear, quadratic])
-        return linear + quadratic
+        return linear + quadratic, np.dstack([linear, quadratic])
 
     def diag(self, X: Values) -> Values:  # noqa: N803
         """Variances (N,)."""
@@ -76,28 +78,29 @@ class AccuracyModel:
             if self.is_due(len(accuracies)):
                 self._tune(descriptors, targets)
                 self._tuned_with = len(accuracies)
-            self._process = self._fitted(descriptors, targets)
+            self._posterior = Posterior.of(self._kernel, descriptors, targets)
             if len(pending):
-                believed = self._process.predict(pending)
-                self._process = self._fitted(np.vstack([descriptors, pending]), np.append(targets, believed))
+                believed = self._posterior.mean(pending)
+                all_targets = np.append(targets, believed)
+                self._posterior = Posterior.of(self._kernel, np.vstack([descriptors, pending]), all_targets)
 
     def mean(self, descriptors: Values) -> Values:
         """Expected accuracies (N,)."""
         with _THREADS.limit(limits=1):
-            expected: Values = self._process.predict(descriptors)
+            expected = self._posterior.mean(descriptors)
         return expected * self._scale + self._centre
 
     def mean_and_std(self, descriptors: Values) -> tuple[Values, Values]:
         """Expected accuracies (N,) and the doubt in them, without the noise of a training."""
         with _THREADS.limit(limits=1):
-            expected, std = self._process.predict(descriptors, return_std=True)
+            expected, std = self._posterior.mean_and_std(descriptors)
             doubt = np.sqrt(np.maximum(std**2 - self._noise, 1e-10))
             return expected * self._scale + self._centre, doubt * self._scale
 
     def mean_and_covariance(self, descriptors: Values) -> tuple[Values, Values, float]:
         """Expected accuracies (N,), how the doubts in them hang together (N, N), and the variance of the noise."""
         with _THREADS.limit(limits=1):
-            expected, covariance = self._process.predict(descriptors, return_cov=True)
+            expected, covariance = self._posterior.mean_and_covariance(descriptors)
         doubts = covariance - self._noise * np.eye(len(covariance))
         return expected * self._scale + self._centre, doubts * self._scale**2, self._noise * self._scale**2
 
@@ -114,9 +117,6 @@ class AccuracyModel:
             warnings.simplefilter("ignore", ConvergenceWarning)  # a size at its bound is an answer, too
             tuned = GaussianProcessRegressor(self._kernel, alpha=1e-8).fit(descriptors[few], targets[few]).kernel_
         self._kernel = tuned.clone_with_theta(tuned.theta.round(2))
-
-    def _fitted(self, descriptors: Values, targets: Values) -> GaussianProcessRegressor:
-        return GaussianProcessRegressor(self._kernel, alpha=1e-8, optimizer=None).fit(descriptors, targets)
 
     @property
     def _noise(self) -> float:

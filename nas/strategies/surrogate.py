@@ -102,7 +102,7 @@ class Surrogate:
         """The next proposal; None: finished."""
         if self.finished:
             return None
-        candidate = self._next() if self._learnt else self._first_of(self._large())
+        candidate = self._next() if self._learnt else self._first_of(self._new(self._large()[:_TRIES]))
         if candidate is None and (drawn := self._ledger.fresh(Random(f"{self._seed}/{len(self._ledger)}"))):
             candidate = self._first_of(self._rows([drawn]))
         return self._propose(candidate)
@@ -162,6 +162,10 @@ class Surrogate:
             if self._ledger.admits(candidate):
                 return candidate
         return None
+
+    def _new(self, genotypes: Genotypes) -> Genotypes:
+        """Those that were not proposed, as far as their keys tell: far sooner than by making networks of them."""
+        return genotypes[[key not in self._seen for key in self._keys(genotypes)]]
 
     def _large(self) -> Genotypes:
         """Some of the larger networks of the sample; any where a budget says nothing about size."""
