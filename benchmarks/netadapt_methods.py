@@ -164,7 +164,7 @@ class Bench:
         chosen, (architecture, network) = found.path[-1].architecture, read_network(found.weights)
         if architecture != chosen:  # nothing was trained: its weights are still the parent's
             network = inherit(network, architecture, chosen, score_filters(network, architecture, "l2"))
-        final_images = task.images - spent if task.final_images is None else task.final_images
+        final_images = max(task.images - spent, 0) if task.final_images is None else task.final_images
         proposals_seconds = _cpu_seconds() - began
         self.fine_tune(network, final_images, task.seed)
         iterations = len(found.path) - 1
