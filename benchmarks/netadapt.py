@@ -3,7 +3,8 @@
 MobileNetV2 with ImageNet weights (FILE: torchvision's .pth) is fine-tuned on CIFAR-10 at 64 px, then trimmed to shares
 of its latency, measured where that is possible, by
 
-- `ours`: `nas adapt`, --proposals halving; `ours-full`: each proposal fine-tuned; `ours-zero`: none;
+- `ours`: `nas adapt`, --proposals halving; `ours-full`: each proposal fine-tuned; `ours-zero`: none, both in smaller
+  steps, which single cuts can make;
 - `tp-magnitude`, `tp-group`: Torch-Pruning (pip install torch-pruning), global and iterative, by its magnitude
   importance of single layers and of groups;
 - `uniform`: one width multiplier for all widths, filters by L2 norm.

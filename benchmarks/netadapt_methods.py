@@ -53,13 +53,16 @@ class Setting:
     seed_epochs: int
     seed_lr: float
     delta: float
+    single_delta: float  # of cuts that are made alone: few widths can make a large step
     epochs: int
     images: int
     val_images: int
 
 
-FULL = Setting("cifar10", 64, "host", {0.5: 44_000, 0.35: 56_000, 0.7: 32_000}, (0, 1), 3, 0.02, 0.12, 4, 1000, 150)
-SMALLEST = Setting("digits", 16, "pixel", {0.85: 10_000}, (0,), 16, 0.1, 0.025, 1, 160, 150)
+FULL = Setting(
+    "cifar10", 64, "host", {0.5: 44_000, 0.35: 56_000, 0.7: 32_000}, (0, 1), 3, 0.02, 0.12, 0.05, 4, 1000, 150
+)
+SMALLEST = Setting("digits", 16, "pixel", {0.85: 10_000}, (0,), 16, 0.1, 0.025, 0.025, 1, 160, 150)
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Bench:
             resolution=setting.resolution,
             data=setting.data,
             proposals=proposals,
-            delta=setting.delta,
+            delta=setting.delta if proposals == "halving" else setting.single_delta,
             step=self.step,
             epochs=setting.epochs,
             images=setting.images,
