@@ -58,7 +58,7 @@ class Setting:
     val_images: int
 
 
-FULL = Setting("cifar10", 64, "host", {0.5: 40_000, 0.35: 50_000, 0.7: 30_000}, (0, 1), 3, 0.02, 0.12, 4, 750, 150)
+FULL = Setting("cifar10", 64, "host", {0.5: 44_000, 0.35: 56_000, 0.7: 32_000}, (0, 1), 3, 0.02, 0.12, 4, 1000, 150)
 SMALLEST = Setting("digits", 16, "pixel", {0.85: 10_000}, (0,), 16, 0.1, 0.025, 1, 160, 150)
 
 
@@ -164,7 +164,7 @@ class Bench:
         chosen, (architecture, network) = found.path[-1].architecture, read_network(found.weights)
         if architecture != chosen:  # nothing was trained: its weights are still the parent's
             network = inherit(network, architecture, chosen, score_filters(network, architecture, "l2"))
-        final_images = task.images - spent if task.final_images is None else task.final_images
+        final_images = max(task.images - spent, 0) if task.final_images is None else task.final_images
         proposals_seconds = _cpu_seconds() - began
         self.fine_tune(network, final_images, task.seed)
         iterations = len(found.path) - 1

@@ -1,6 +1,6 @@
 """What the trial store can do with a million trials, beside Optuna's storage where there is something to compare.
 
-    python -m benchmarks.store [--trials 1000000] [--seconds 60] [--rounds 10] [--keep FILE] [--json]
+    python -m benchmarks.store [--trials 1000000] [--seconds 60] [--rounds 10] [--keep FOLDER] [--json]
 
 Trials are random networks of 22 blocks with 6 choices each. The large database is filled by bulk inserts of the rows
 that the store itself would write; all that is timed goes through the store, or the command line. Recording is timed
@@ -15,116 +15,25 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import optuna
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
 
-from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
+from benchmarks.store_rows import BLOCKS, CHOICES, VERSIONS, draw, figures_of, fill, network
+from nas.errors import StoreError
 from nas.pareto import front
-from nas.store import rows, schema
-from nas.store.store import Predictor, Sizes, Store
+from nas.store import schema
+from nas.store.store import Predictor, Store
 from nas.trial import Outcome, Proposal, Trial, TrialState
 
-CHOICES, BLOCKS = 6, 22
-DISTINCT = 0.9  # the share of trials whose network is new; the others were met before
 PER_ROUND = 100  # trials that we record in a round; Optuna records a tenth
-VERSIONS = {"nas": "0", "python": sys.version.split()[0], "torch": "0"}
 ROOT = Path(__file__).parents[1]
 SMALL = 1000
-
-
-def network(choices: tuple[int, ...]) -> Architecture:
-    """The network of 22 choices from 0 to 5: kernel and expansion of each block."""
-    blocks = [
-        MBConvBlock(40, 40 * (3, 6)[choice % 2], (3, 5, 7)[choice // 2], stride=2 if index % 6 == 0 else 1, act="relu")
-        for index, choice in enumerate(choices)
-    ]
-    return Architecture(224, (ConvBlock(16, 3, 2, "hswish"), *blocks, PoolBlock()), num_classes=10)
-
-
-class Packer:
-    """Writes the JSON of `network(choices)` from ready pieces, some ten times faster than the way over objects."""
-
-    def __init__(self) -> None:
-        dump = lambda data: json.dumps(data, sort_keys=True, separators=(",", ":"))  # noqa: E731
-        plain = [network((choice,) * BLOCKS).to_dict() for choice in range(CHOICES)]
-        self._pieces = [[dump(plain[c]["blocks"][1 + b]) for c in range(CHOICES)] for b in range(BLOCKS)]
-        whole, first, last = dump(plain[0]), dump(plain[0]["blocks"][0]), dump(plain[0]["blocks"][-1])
-        before, after = whole.index(first) + len(first) + 1, whole.rindex(last) - 1
-        self._head, self._tail = whole[:before], whole[after:]
-        assert Architecture.from_json(self((1, 2, 3, 4, 5, 0) * 3 + (1, 2, 3, 4))) == network(
-            (1, 2, 3, 4, 5, 0) * 3 + (1, 2, 3, 4)
-        )
-
-    def __call__(self, choices: tuple[int, ...]) -> str:
-        """The same as `network(choices).to_json()`."""
-        return self._head + ",".join(map(list.__getitem__, self._pieces, choices)) + self._tail
-
-
-def draw(rng: Random) -> tuple[int, ...]:
-    """22 choices."""
-    return tuple(rng.choices(range(CHOICES), k=BLOCKS))
-
-
-def figures_of(rng: Random) -> tuple[Sizes, float, float]:
-    """Sizes, latency in ms and accuracy, made up so that the front is as long as one of real networks."""
-    latency_ms = rng.uniform(10, 120)
-    accuracy = 0.8 - 2 / latency_ms - abs(rng.gauss(0, 0.03))
-    return (
-        Sizes(int(latency_ms * rng.uniform(3e4, 8e4)), int(latency_ms * 4e6), int(latency_ms * 5e4)),
-        latency_ms,
-        accuracy,
-    )
-
-
-def fill(store: Store, count: int, rng: Random, chunk: int = 20_000) -> list[tuple[float, float]]:
-    """Record `count` complete trials of a study "large" in bulk; returns accuracy and latency of each."""
-    store.create_study("large", {"budget_ms": 60.0, "target": "pixel1"})
-    packer, points, known = Packer(), [], []
-    for start in range(0, count, chunk):
-        networks, found = [], []
-        for number in range(start, min(count, start + chunk)):
-            sizes, latency_ms, accuracy = figures_of(rng)
-            points.append((accuracy, latency_ms))
-            if rng.random() < DISTINCT or not known:
-                text = packer(draw(rng))
-                key = sha256(text.encode()).hexdigest()[:16]
-                known.append(key)
-                networks.append(_network_row(key, text, sizes))
-            else:
-                key = rng.choice(known)
-            found.append(_trial_row(number, key, latency_ms, accuracy))
-        with store._database.write() as connection:
-            connection.execute(sa.insert(schema.architectures), networks)
-            connection.execute(sa.insert(schema.trials), found)
-        if sys.stderr.isatty():
-            print(f"\rfilled {start + chunk}", end="", file=sys.stderr)
-    return points
-
-
-def _network_row(key: str, text: str, sizes: Sizes) -> dict[str, Any]:
-    return {
-        "id": key,
-        "network": zlib.compress(text.encode()),
-        "params": sizes.params,
-        "macs": sizes.macs,
-        "peak_activation_bytes": sizes.peak_activation_bytes,
-    }
-
-
-def _trial_row(number: int, key: str, latency_ms: float, accuracy: float) -> dict[str, Any]:
-    started = {"number": number, "architecture_id": key, "epochs": None, "parent": None, "asked_after": number}
-    latency = {"latency_ms": latency_ms, "target": "pixel1", "latency_version": "1"}
-    ended = rows.end_row(Outcome({"accuracy": accuracy, "loss": 1 - accuracy}), number)
-    return {"study_id": 1, "seed": number, "lost": 0, **started, **latency, **rows.start_row(VERSIONS), **ended}
 
 
 def record(store: Store, study: str, first: int, count: int, rng: Random) -> list[float]:
@@ -169,7 +78,7 @@ class Optuna:
 
 def recording(large: Store, small: Store, peer: Optuna, count: int, rounds: int) -> dict[str, float]:
     """Time per trial of all three, in alternating rounds."""
-    rng = Random(1)
+    rng = Random(count)  # other networks than an earlier run recorded into a kept database
     small.create_study("small", {})
     record(small, "small", 0, SMALL, rng)
     times: dict[str, list[float]] = {"small": [], "large": [], "optuna": []}
@@ -197,42 +106,53 @@ def _batched(store: Store, first: int, rng: Random, count: int = 2000) -> float:
     return count / (time.perf_counter() - begun)
 
 
-def timed(action: Callable[[], object], times: int = 5) -> float:
+def timed(action: Callable[[], object], times: int = 5, clock: Callable[[], float] = time.perf_counter) -> float:
     """Median seconds."""
     seconds = []
     for _ in range(times):
-        begun = time.perf_counter()
+        begun = clock()
         action()
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(clock() - begun)
     return statistics.median(seconds)
 
 
-def questions(store: Store, points: list[tuple[float, float]]) -> dict[str, float]:
-    """Seconds of each question; the answer of the first is compared with that of arrays."""
-    within = [point for point in points if point[1] <= 60]
+def questions(store: Store) -> Iterator[dict[str, float]]:
+    """Seconds of each question, on the clock and of the processor; the answer of the first is that of arrays."""
+    within = list({(accuracy, ms) for accuracy, ms in store.points(["large"]).tolist() if ms <= 60})
     expected = sorted(within[index] for index in front(within, ("max", "min")))
     found = store.front(["large"], max_latency_ms=60)
     assert [(s.trial.accuracy, s.latency_ms) for s in found] == sorted(expected, key=lambda p: p[1]), "not the front"
-    host = Predictor("host", "7")
-    with store._database.write() as connection:
-        scores = sa.select(
-            schema.architectures.c.id, sa.literal("host"), sa.literal("7"), schema.architectures.c.macs / 1e7
-        )
-        connection.execute(sa.insert(schema.latencies).from_select(schema.latencies.c.keys(), scores))
-    three = ("accuracy", "latency_ms", "params")
-    return {
-        "front_size": float(len(found)),
-        "front_under_budget_s": timed(lambda: store.front(["large"], max_latency_ms=60)),
-        "front_s": timed(store.front),
-        "front_under_4M_params_s": timed(lambda: store.front(max_params=4_000_000)),
-        "front_three_objectives_s": timed(lambda: store.front(objectives=three), 1),
-        "front_rescored_under_budget_s": timed(lambda: store.front(predictor=host, max_latency_ms=25), 1),
-        "front_rescored_s": timed(lambda: store.front(predictor=host), 1),
-        "most_accurate_10_s": timed(lambda: store.most_accurate("large", 10, 60)),
-        "summary_s": timed(lambda: store.study_summary("large")),
-        "last_20_s": timed(lambda: store.trials(last=20)),
-        "last_20_of_study_s": timed(lambda: store.trials("large", last=20)),
+    yield {"front_size": float(len(found))}
+    host, newer, three = Predictor("host", "7"), Predictor("host", "8"), ("accuracy", "latency_ms", "params")
+    _rescore(store, host)
+    once: dict[str, Callable[[], object]] = {
+        "front_three_objectives": lambda: store.front(objectives=three),
+        "front_rescored_under_budget": lambda: store.front(predictor=host, max_latency_ms=25),
+        "front_rescored": lambda: store.front(predictor=host),
+        "rescore_nothing_new": lambda: list(store.rescore(["large"], host, lambda _: 0.0)),
+        "rescore_first_1000": lambda: next(store.rescore(["large"], newer, lambda _: 0.0)),
     }
+    often: dict[str, Callable[[], object]] = {
+        "front_under_budget": lambda: store.front(["large"], max_latency_ms=60),
+        "front": store.front,
+        "front_under_4M_params": lambda: store.front(max_params=4_000_000),
+        "most_accurate_10": lambda: store.most_accurate("large", 10, 60),
+        "summary": lambda: store.study_summary("large"),
+        "last_20": lambda: store.trials(last=20),
+        "last_20_of_study": lambda: store.trials("large", last=20),
+    }
+    for name, action in (often | once).items():
+        times = 5 if name in often else 1
+        yield {f"{name}_s": timed(action, times), f"{name}_cpu_s": timed(action, times, time.process_time)}
+
+
+def _rescore(store: Store, predictor: Predictor) -> None:
+    """A latency of each network, as a model would have said it."""
+    key = (sa.literal(predictor.target), sa.literal(predictor.version))
+    scores = sa.select(schema.architectures.c.id, *key, schema.architectures.c.macs / 1e7)
+    with store._database.write() as connection:
+        known = sa.insert(schema.latencies).prefix_with("OR IGNORE")
+        connection.execute(known.from_select(schema.latencies.c.keys(), scores))
 
 
 def commands(path: Path, empty: Path) -> dict[str, float]:
@@ -304,17 +224,32 @@ def writers(path: Path, seconds: float, processes: int = 8) -> dict[str, float]:
     }
 
 
-def measure(folder: Path, count: int, rounds: int, seconds: float) -> Iterator[dict[str, float]]:
+def filled(store: Store, count: int) -> int:
+    """Fill the large database, unless an earlier run did; returns how many trials it has.
+
+    Raises:
+        StoreError: it has fewer; the run that filled it was killed.
+    """
+    if store.study("large") is None:
+        fill(store, count, Random(0))
+    found = sum(store.study_summary("large").values())
+    if found < count:
+        raise StoreError(f"the kept database has {found} trials; expected {count}: delete it")
+    return found
+
+
+def measure(large_path: Path, scratch: Path, count: int, rounds: int, seconds: float) -> Iterator[dict[str, float]]:
     """All figures by name, part by part; seconds unless the name says otherwise."""
-    path, begun = folder / "large.db", time.perf_counter()
-    with Store.open(path) as large, Store.open(folder / "small.db") as small:
-        points = fill(large, count, Random(0))
-        yield {"trials": float(count), "fill_s": time.perf_counter() - begun, "file_mb": path.stat().st_size / 1e6}
-        yield questions(large, points)
-        yield recording(large, small, Optuna(folder / "optuna.db"), count, rounds)
-    Store.open(folder / "empty.db").close()
-    yield commands(path, folder / "empty.db")
-    yield writers(folder / "shared.db", seconds)
+    begun = time.perf_counter()
+    with Store.open(large_path) as large, Store.open(scratch / "small.db") as small:
+        found = filled(large, count)
+        yield {"trials": float(found), "fill_s": time.perf_counter() - begun}
+        yield from questions(large)
+        yield recording(large, small, Optuna(scratch / "optuna.db"), found, rounds)
+    yield {"file_mb": large_path.stat().st_size / 1e6}
+    Store.open(scratch / "empty.db").close()
+    yield commands(large_path, scratch / "empty.db")
+    yield writers(scratch / "shared.db", seconds)
 
 
 def main() -> None:
@@ -323,14 +258,15 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=10, help=f"of {PER_ROUND} trials each")
     parser.add_argument("--seconds", type=float, default=60, help="for which 8 processes write")
-    parser.add_argument("--keep", type=Path, help="a folder for the databases (default: a temporary one)")
+    parser.add_argument("--keep", type=Path, help="a folder for the large database, which the next run takes up")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     figures: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = arguments.keep or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        for part in measure(folder, arguments.trials, arguments.rounds, arguments.seconds):
+    if arguments.keep:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=arguments.keep) as folder:  # all on one disk
+        large, scratch = (arguments.keep or Path(folder)) / "large.db", Path(folder)
+        for part in measure(large, scratch, arguments.trials, arguments.rounds, arguments.seconds):
             figures |= part
             for name, value in part.items():
                 print(f"{name:<36} {value:14.4f}", file=sys.stderr if arguments.json else sys.stdout, flush=True)

@@ -15,10 +15,11 @@ from nas.space import load_reference
 SEED = load_reference("mobilenet_v2_035")
 CHILD = with_widths(SEED, {2: 8})
 MS = {SEED: 2.0, CHILD: 1.0}
+COUNT = turns.SESSIONS * turns.TURNS
 
 
 class Machine:
-    """A bench; `slower` says by what factor it is slower at its n-th reading."""
+    """A bench; `slower` says by what factor it is slower at its n-th reading or turn."""
 
     effort = FULL
 
@@ -28,6 +29,9 @@ class Machine:
     def read(self, network):
         self.read_items.append(network)
         return Reading(MS[network] * self.slower(len(self.read_items) - 1), 0.5, 0.0)
+
+    def turns(self, networks, count, ms):
+        return [[self.read(network).ms for network in networks] for _ in range(count)]
 
 
 @pytest.fixture
@@ -41,11 +45,11 @@ def machine(monkeypatch):
     return make
 
 
-@pytest.mark.parametrize("slow", [range(turns.PAIRS), range(turns.PAIRS, 2 * turns.PAIRS)])
+@pytest.mark.parametrize("slow", [range(COUNT), range(COUNT, 2 * COUNT)])
 def test_a_machine_that_is_slow_for_half_of_the_time_is_slow_for_both(machine, slow):
     bench = machine(lambda number: 2.0 if number in slow else 1.0)
     assert ratio(CHILD, SEED, FLOAT) == pytest.approx(0.5)
-    assert [bench.read_items.count(network) for network in (SEED, CHILD)] == [turns.PAIRS] * 2
+    assert [bench.read_items.count(network) for network in (SEED, CHILD)] == [COUNT] * 2
 
 
 def test_milliseconds_are_those_of_the_references_first_reading_and_stay_as_they_are(machine, tmp_path):

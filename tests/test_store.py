@@ -373,16 +373,23 @@ def test_the_front_is_that_of_brute_force_within_the_limits(store, points, limit
 
 
 triples = st.lists(st.tuples(coarse, coarse, coarse), min_size=1, max_size=25)
+on_host = st.none() | st.lists(coarse, min_size=12, max_size=12)  # latencies of the networks of 1 to 12 channels
 
 
-@given(triples, st.permutations(["accuracy", "latency_ms", "params"]), st.integers(2, 3), st.none() | coarse)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_front_of_any_objectives_is_that_of_brute_force(store, points, names, count, most):
-    objectives = names[:count]
+@given(triples, st.permutations(["accuracy", "latency_ms", "params"]), st.integers(2, 3), st.none() | coarse, on_host)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_front_of_any_objectives_is_that_of_brute_force(store, points, names, count, most, on_host):
+    objectives, predictor = names[:count], None if on_host is None else Predictor("host", "v7")
     with emptied(store):
         store.create_study("digits", {})
         for number, (accuracy, latency_ms, params) in enumerate(points):
             complete(store, number, accuracy, width=params, latency_ms=latency_ms, sizes=Sizes(params, 1, 1))
+        if on_host:
+            list(store.rescore(["digits"], predictor, lambda network: on_host[network.blocks[0].channels - 1]))
+            points = [(accuracy, on_host[params - 1], params) for accuracy, _, params in points]
+            complete(
+                store, len(points), 13, width=13, latency_ms=0.0, sizes=Sizes(0, 1, 1)
+            )  # host is not asked about it
         figures = [
             [dict(zip(["accuracy", "latency_ms", "params"], point, strict=True))[name] for name in objectives]
             for point in points
@@ -391,9 +398,9 @@ def test_a_front_of_any_objectives_is_that_of_brute_force(store, points, names, 
         ways = ["max" if name == "accuracy" else "min" for name in objectives]
         best = [n for n in allowed if not any(pareto.dominates(figures[m], figures[n], ways) for m in allowed)]
         first = {tuple(figures[n]): n for n in reversed(best)}
-        found = store.front(objectives=objectives, max_latency_ms=most, max_params=12)
+        found = store.front(objectives=objectives, max_latency_ms=most, max_params=12, predictor=predictor)
+        assert [s.latency_ms for s in found] == sorted(points[s.trial.number][1] for s in found)
         assert {stored.trial.number for stored in found} == set(first.values())
-        assert [s.latency_ms for s in found] == sorted(s.latency_ms for s in found)
 
 
 def test_the_most_accurate_trials_come_in_order_and_within_the_limit(store):
@@ -533,18 +540,39 @@ def test_memory_is_a_limit(store):
     assert [stored.trial.number for stored in store.front(max_peak_activation_bytes=2_000_000)] == [1]
 
 
-@pytest.mark.parametrize("names", [None, ["digits"]])
-def test_the_front_is_one_pass_over_its_index(tmp_path, names):
-    """A sort or a lookup per row inside the recursion would be quadratic in the trials."""
+@pytest.fixture
+def plans(tmp_path):
+    """A database of SQLite, and the steps by which it answers the one statement that began so."""
     store = Store.open(tmp_path / "trials.db")
     store.create_study("digits", {})
     statements = []
     connection = store._database.engine.raw_connection()
     connection.driver_connection.set_trace_callback(statements.append)
     connection.close()
+
+    def plan(beginning):
+        (query,) = (text for text in statements if text.startswith(beginning))
+        with store._database.read() as connection:
+            found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query.replace('Inf', '9e999')}")
+            return [row.detail for row in found]
+
+    return store, plan
+
+
+@pytest.mark.parametrize("names", [None, ["digits"]])
+def test_the_front_is_one_pass_over_its_index(plans, names):
+    """A sort or a lookup per row inside the recursion would be quadratic in the trials."""
+    store, plan = plans
     store.front(names, target="pixel1", max_latency_ms=60)
-    (query,) = (text for text in statements if text.startswith("WITH RECURSIVE"))
-    with store._database.read() as connection:
-        plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query.replace('Inf', '9e999')}")]
-    assert "SEARCH trials USING COVERING INDEX ix_trials_front (accuracy<?)" in plan
-    assert sum("TEMP B-TREE" in step for step in plan) == 1  # that of the result
+    steps = plan("WITH RECURSIVE")
+    assert "SEARCH trials USING COVERING INDEX ix_trials_front (accuracy<?)" in steps
+    assert sum("TEMP B-TREE" in step for step in steps) == 1  # that of the result
+
+
+def test_the_trials_of_a_network_are_found_by_the_network(plans):
+    """Among all complete trials of a study, for each network, the search would be quadratic in the trials."""
+    store, plan = plans
+    list(store.rescore(["digits"], Predictor("host", "v7"), lambda network: 1.0))
+    assert "SEARCH trials USING INDEX ix_trials_architecture (architecture_id=?)" in plan("SELECT architectures.id")
+    store.reusable("digits at 28 px", network(), 4)
+    assert "SEARCH trials USING INDEX ix_trials_architecture (architecture_id=?)" in plan("SELECT trials.id")

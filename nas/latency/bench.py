@@ -7,6 +7,7 @@ from time import perf_counter_ns, thread_time_ns
 import numpy as np
 import onnxruntime as ort
 
+from nas.architecture import Architecture
 from nas.latency.graph import EMPTY, Repeating, network_graph, op_graph
 from nas.latency.host import FLOAT, HostSetup
 from nas.latency.journal import Item
@@ -62,6 +63,13 @@ class Bench:
         ms = read_ms()
         return Reading(ms, sentinel_ms, self.load.now())
 
+    def turns(self, networks: Sequence[Architecture], count: int, ms: float) -> list[list[float]]:
+        """A new session of each network; they run by turns, `count` times for about `ms`: milliseconds of each turn."""
+        graphs = [network_graph(lower(network), _weights(), self.setup.dtype) for network in networks]
+        sessions = [_stopwatch(graph, self.setup.threads) for graph in graphs]
+        runs = [_runs(run_ms, ms) for run_ms in sessions]
+        return [[_fast_ms(*each) for each in zip(sessions, runs, strict=True)] for _ in range(count)]
+
     def op_ms(self, layers: Sequence[Layer]) -> float:
         """One op, or the ops of one block, as a graph of its own."""
         dtype = self.setup.dtype
@@ -74,7 +82,7 @@ class Bench:
 
     def _session_ms(self, model: bytes, budget_ms: float) -> float:
         run_ms = _stopwatch(model, self.setup.threads)
-        return _fast_ms(run_ms, int(np.clip(budget_ms / max(run_ms(), 1e-3), MIN_RUNS, MAX_RUNS)))
+        return _fast_ms(run_ms, _runs(run_ms, budget_ms))
 
 
 def open_bench(setup: HostSetup = FLOAT, effort: Effort = FULL) -> Bench:
@@ -86,6 +94,11 @@ def open_bench(setup: HostSetup = FLOAT, effort: Effort = FULL) -> Bench:
 
 def _weights() -> Repeating:
     return Repeating(np.random.PCG64(0))
+
+
+def _runs(run_ms: Callable[[], float], budget_ms: float) -> int:
+    """How many fill so many milliseconds, within bounds."""
+    return int(np.clip(budget_ms / max(run_ms(), 1e-3), MIN_RUNS, MAX_RUNS))
 
 
 def _fast_ms(run_ms: Callable[[], float], runs: int) -> float:

@@ -36,6 +36,7 @@ def points(
     connection: sa.Connection, scope: queries.Scope, objectives: Sequence[Objective], predictor: Predictor | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Ids (N,) and objectives (N, M) of all trials of the scope."""
-    found = connection.execute(queries.points(scope, objectives, predictor))
-    table = np.array(found.fetchall(), dtype=np.float64).reshape(-1, len(objectives) + 1)  # ids are exact below 2^53
-    return table[:, 0].astype(np.int64), table[:, 1:]
+    rows = connection.execute(queries.points(scope, objectives, predictor))
+    kind = np.dtype([("id", np.int64), *((name, np.float64) for name in objectives)])
+    table = np.fromiter(map(tuple, rows), kind)  # of tuples: of SQLAlchemy's rows numpy takes 14 s for a million
+    return table["id"], np.column_stack([table[name] for name in objectives])

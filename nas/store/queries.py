@@ -111,15 +111,15 @@ def points(scope: Scope, objectives: Sequence[Objective], predictor: Predictor |
 
 def unscored(predictor: Predictor, study_ids: Sequence[int], after: str, count: int) -> sa.Select[Any]:
     """Up to `count` networks (id, network) behind the id `after` with complete trials whose latency is not known."""
-    tried = sa.exists().where(
-        trials.c.architecture_id == architectures.c.id, IS_COMPLETE, trials.c.study_id.in_(study_ids)
-    )
+    # Hidden in expressions, or SQLite would look for each network among all complete trials of the studies.
+    complete, of_these = (trials.c.state + "") == TrialState.COMPLETE, (trials.c.study_id + 0).in_(study_ids)
+    tried = sa.exists().where(trials.c.architecture_id == architectures.c.id, complete, of_these)
     known = sa.exists().where(
         latencies.c.architecture_id == architectures.c.id,
         latencies.c.target == predictor.target,
         latencies.c.latency_version == predictor.version,
     )
-    query = sa.select(architectures.c.id, architectures.c.network).where(architectures.c.id > after, tried, ~known)
+    query = sa.select(architectures.c.id, architectures.c.network).where(architectures.c.id > after, ~known, tried)
     return query.order_by(architectures.c.id).limit(count)
 
 

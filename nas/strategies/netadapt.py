@@ -6,7 +6,7 @@ Yang et al., NetAdapt, 1804.03230, algorithm 1; the other rule is that of Mobile
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import final
 
 from nas.architecture import Architecture
@@ -15,12 +15,13 @@ from nas.network.widths import Width
 from nas.strategies.combine import Option, combinations
 from nas.strategies.cuts import Cut, Cutter, Widths
 from nas.strategies.netadapt_settings import RULES, NetAdaptSettings
+from nas.strategies.path_latency import PathLatency
 from nas.trial import Proposal, Trial, TrialState
 
 _HALVINGS = 10  # of a step that no single width can make
 _ABOVE, _BELOW = 0.01, 0.03  # of the budget, by which what was measured may miss it
 _PARTS = (0.125, 0.25, 0.5)  # of a step, by single cuts that are made together
-_RETRIES = 4  # of a last cut that was faster than predicted by more than that
+_RETRIES = 4  # of last cuts that were faster than expected by more than that
 _LEAST_STEP = 0.25  # of the first one: steps that decay for ever would end before a small budget
 
 
@@ -56,8 +57,8 @@ class NetAdapt:
     have been told. A proposal that failed takes no part; when all have failed, the strategy is finished and
     `failure` says why.
 
-    `latency_ms` predicts. With `measured_ms` the seed is measured, and each network that is predicted to meet
-    the budget: their errors correct all later predictions, and what meets the budget is what was measured.
+    `latency_ms` predicts. With `measured_ms` the seed and the winner of each iteration are measured: their errors
+    correct the predictions that follow, and what meets the budget is what was measured.
 
     Raises:
         BudgetError: the seed with all widths at one step misses the budget; the message has its latency, measured
@@ -74,13 +75,12 @@ class NetAdapt:
     ) -> None:
         self._settings = settings
         self._rule = RULES[settings.rule]
-        self._measured_ms = measured_ms
+        self._latency = PathLatency(latency_ms, measured_ms)
         above = 0.0 if measured_ms is None else _ABOVE
         self._least_ms, self._most_ms = settings.budget_ms * (1 - _BELOW), settings.budget_ms * (1 + above)
         self._retries = 0 if measured_ms is None else _RETRIES
         self._combines = settings.rounds[0].epochs == 0 and len(settings.rounds) > 1
         self._target_ms = 0.0  # of this iteration, as predicted
-        self._factor = 1.0  # of predictions: what was measured last, as a multiple of its own
         self._cutter = Cutter(seed, latency_ms, self._rule.kinds, settings.step)
         _require_reachable(self._cutter, settings, target, measured_ms or latency_ms)
         self._queue = deque([_Asked(Proposal(seed, settings.seed_epochs))])
@@ -144,9 +144,7 @@ class NetAdapt:
     def _begin(self, trial: Trial) -> None:
         """The seed was judged."""
         seed = self._cutter.seed
-        if self._measured_ms is not None:
-            self._factor = self._measured_ms(seed) / self._cutter.latency_ms(seed)
-        self._path.append(Step(trial.number, seed, self._latency(seed), _accuracy(trial), trial.number))
+        self._path.append(Step(trial.number, seed, self._latency.push(seed), _accuracy(trial), trial.number))
         self._iterate()
 
     def _iterate(self) -> None:
@@ -171,13 +169,6 @@ class NetAdapt:
         epochs = self._settings.rounds[self._round].epochs
         self._queue.extend(_Asked(Proposal(cut.architecture, epochs, parent), cut) for cut, parent in cuts)
 
-    def _latency(self, network: Architecture) -> float:
-        """Milliseconds as predicted or, if it seems to meet the budget, as measured."""
-        predicted_ms = self._cutter.latency_ms(network)
-        if self._measured_ms is not None and predicted_ms * self._factor <= self._most_ms:
-            self._factor = self._measured_ms(network) / predicted_ms
-        return predicted_ms * self._factor
-
     def _cuts(self, base: Step) -> list[Cut]:
         """Those that make the step of this iteration; a smaller step where no width can make it alone.
 
@@ -191,12 +182,12 @@ class NetAdapt:
         )
         now_ms = self._cutter.latency_ms(base.architecture)
         for _ in range(_HALVINGS):
-            self._target_ms = max(now_ms - step_ms, self._settings.budget_ms / self._factor)
+            self._target_ms = max(now_ms - step_ms, self._latency.target(self._settings.budget_ms))
             shares = _PARTS if self._combines else (1.0,)
             targets = [now_ms - share * (now_ms - self._target_ms) for share in shares]
             cuts = [cut for target in targets for cut in self._cutter.within(base.widths, target)]
             if cuts:
-                near = [cut for cut in cuts if cut.latency_ms * self._factor >= self._least_ms]
+                near = [cut for cut in cuts if self._latency.expected(cut.latency_ms) >= self._least_ms]
                 return list({cut.architecture: cut for cut in near or cuts}.values())
             step_ms /= 2
         return []
@@ -213,7 +204,19 @@ class NetAdapt:
             if base.widths.get(index) != channels
         ]
         count = self._settings.rounds[self._round].count or 1
-        return combinations(self._cutter, base.widths, options, self._target_ms, count)
+        cuts = combinations(self._cutter, base.widths, options, self._target_ms, count)
+        while cuts and self._retries and self._is_too_fast(cuts[0]):
+            self._retries -= 1
+            self._target_ms = self._latency.target(self._settings.budget_ms)
+            before, cuts = cuts, combinations(self._cutter, base.widths, options, self._target_ms, count)
+            if cuts[0].architecture == before[0].architecture:
+                break
+        return cuts
+
+    def _is_too_fast(self, cut: Cut) -> bool:
+        """Whether it was measured, as it should meet the budget, and leaves much of it unused."""
+        last = self._latency.measures and self._latency.expected(cut.latency_ms) <= self._most_ms
+        return last and self._latency.judge(cut.architecture) < self._least_ms
 
     def _decide(self, told: list[tuple[Cut, Trial]]) -> None:
         """After a round: the next round of the best, or the winner and the next iteration."""
@@ -232,7 +235,7 @@ class NetAdapt:
             Step(
                 trial.number,
                 cut.architecture,
-                self._latency(cut.architecture),
+                self._latency.push(cut.architecture),
                 _accuracy(trial),
                 _holder(trial, base),
                 cut.width,
@@ -244,15 +247,9 @@ class NetAdapt:
         )
         if self._path[-1].latency_ms < self._least_ms and self._retries:
             self._retries -= 1
-            self._back()
-        self._iterate()
-
-    def _back(self) -> None:
-        """To the last network that is not faster than the budget asks for, as is known by now."""
-        while len(self._path) > 1 and self._path[-1].latency_ms < self._least_ms:
             self._path.pop()
-            base = self._path[-1]
-            self._path[-1] = replace(base, latency_ms=self._latency(base.architecture))
+            self._latency.pop()
+        self._iterate()
 
     def _merit(self, cut: Cut, trial: Trial) -> tuple[float, float]:
         """Larger is better; of equal ones the faster.
