@@ -3,11 +3,13 @@
 Random networks of a space are trained on digits to the end, once, and their accuracy after each epoch is written to
 FILE, a line each; networks that are there are not trained again. Then searches over these networks in random orders are
 replayed with `nas.stopping.SuccessiveHalving`, and it is counted how many epochs are saved, how often the network that
-would have been best was stopped, and what the best that was left lacks.
+would have been best was stopped, and what the best that was left lacks; and what the best found lacks when half of all
+epochs are trained, with stopping and without.
 """
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from dataclasses import replace
@@ -19,7 +21,7 @@ from nas.search import proxy_training
 from nas.space import load_reference, load_space
 from nas.stopping import SuccessiveHalving
 from nas.training.loop import Recipe
-from nas.trial import Proposal, Trial, TrialState
+from nas.trial import Outcome, Proposal, Trial, TrialState
 
 ORDERS = 1000
 STANDS_FOR_ANY = load_reference("mobilenet_v2")  # the rule does not look at networks
@@ -46,20 +48,46 @@ def record(path: Path, space_name: str, count: int, epochs: int) -> list[list[fl
     return curves[:count]
 
 
-def replay(curves: list[list[float]], seed: int) -> tuple[int, bool, float]:
-    """Epochs trained, whether the best network was stopped, and what the best finished one lacks, in accuracy."""
-    rule = SuccessiveHalving(len(curves[0]))
-    epochs, finished = 0, list[float]()
+def replay(curves: list[list[float]], seed: int, *, stopping: bool, limit: float = math.inf) -> tuple[int, float]:
+    """Epochs trained, and what the best finished network lacks, in accuracy, of a search of at most `limit` epochs."""
+    rule, length = SuccessiveHalving(len(curves[0])), len(curves[0])
+    epochs, finished = 0, [0.0]
     for number in Random(seed).sample(range(len(curves)), len(curves)):
         curve = curves[number]
         trial = Trial(number, Proposal(STANDS_FOR_ANY), 0, TrialState.RUNNING)
-        trained = next((e for e, a in enumerate(curve[:-1], 1) if rule.stops(trial, e, {"accuracy": a})), len(curve))
-        rule.ended(replace(trial, state=TrialState.COMPLETE if trained == len(curve) else TrialState.STOPPED))
+        stops = (e for e, a in enumerate(curve[:-1], 1) if stopping and rule.stops(trial, e, {"accuracy": a}))
+        trained = next(stops, length)
+        if epochs + trained > limit:
+            break
         epochs += trained
-        if trained == len(curve):
+        outcome = Outcome({"accuracy": curve[trained - 1]}, stopped=trained < length)
+        rule.ended(replace(trial, state=outcome.state, outcome=outcome))
+        if trained == length:
             finished.append(curve[-1])
-    best = max(curve[-1] for curve in curves)
-    return epochs, max(finished) < best, best - max(finished)
+    return epochs, max(curve[-1] for curve in curves) - max(finished)
+
+
+def figures(curves: list[list[float]]) -> dict[str, float]:
+    """Of searches over all of the networks, and of such that end after half of all epochs, stopping or not."""
+    everything = len(curves) * len(curves[0])
+    epochs, loss = zip(*(replay(curves, seed, stopping=True) for seed in range(ORDERS)), strict=True)
+    half = {
+        stopping: statistics.mean(
+            replay(curves, seed, stopping=stopping, limit=everything / 2)[1] for seed in range(ORDERS)
+        )
+        for stopping in (False, True)
+    }
+    return {
+        "networks": len(curves),
+        "epochs": len(curves[0]),
+        "orders": ORDERS,
+        "epochs_saved": 1 - statistics.mean(epochs) / everything,
+        "best_stopped": statistics.mean(lacking > 0 for lacking in loss),
+        "mean_loss": statistics.mean(loss),
+        "worst_loss": max(loss),
+        "regret_at_half_of_all_epochs": half[True],
+        "regret_at_half_of_all_epochs_without_stopping": half[False],
+    }
 
 
 def main() -> None:
@@ -69,27 +97,15 @@ def main() -> None:
     parser.add_argument("--space", default="mobilenet_v2")
     parser.add_argument("--networks", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many of the first")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     curves = record(options.curves, options.space, options.networks, options.epochs)
-    epochs, wrong, loss = zip(*(replay(curves, seed) for seed in range(ORDERS)), strict=True)
-    found = {
-        "networks": len(curves),
-        "epochs": options.epochs,
-        "orders": ORDERS,
-        "epochs_saved": 1 - statistics.mean(epochs) / (len(curves) * options.epochs),
-        "best_stopped": statistics.mean(wrong),
-        "mean_loss": statistics.mean(loss),
-        "worst_loss": max(loss),
-    }
+    found = figures(curves[options.skip :])
     if options.json:
         print(json.dumps(found, indent=2))
         return
-    print(f"{found['networks']} networks, {found['epochs']} epochs each, {ORDERS} orders")
-    print(
-        f"epochs saved: {found['epochs_saved']:.1%}; the best network stopped in {found['best_stopped']:.1%} of orders"
-    )
-    print(f"the best left lacks {found['mean_loss']:.2%} on average, {found['worst_loss']:.2%} at worst")
+    print("\n".join(f"{name}: {value}" for name, value in found.items()))
 
 
 if __name__ == "__main__":

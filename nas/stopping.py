@@ -7,20 +7,23 @@ from typing import final
 from nas.trial import Metrics, Trial, TrialState
 
 _PEERS = 4  # trials that a rung needs before it judges
+_LEARNT = 0.5  # of the accuracy that trainings end with: a rung short of it says little about who will be best
 
 
 @final
 class SuccessiveHalving:
     """Ends a training at a half, a quarter, an eighth ... of its epochs if it is in the worse half of those before it.
 
-    This is ASHA in its stopping form (1810.05934, section 3.3; eta = 2), with one change: a trial is compared only with
-    trials that have ended, not with those that run beside it. So a decision follows from the outcomes that a study
-    had heard and the trial's own accuracy, and an interrupted study decides as it would have.
+    This is ASHA in its stopping form (1810.05934, section 3.3; eta = 2), with two changes. A trial is compared only
+    with trials that have ended, not with those that run beside it: so a decision follows from the outcomes that a
+    study had heard and the trial's own accuracy, and an interrupted study decides as it would have. And a rung judges
+    only where trainings have learnt something: where their median is at least half of that of the completed ones.
     """
 
     def __init__(self, epochs: int) -> None:
         self._rungs: dict[int, list[float]] = {rung: [] for rung in rungs(epochs)}
         self._running: dict[int, dict[int, float]] = {}  # accuracies at rungs, by number of the trial
+        self._completed: list[float] = []  # accuracies at the end
 
     def stops(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
         """Hear of an epoch, counted from 1; whether the trial should end with it."""
@@ -28,11 +31,16 @@ class SuccessiveHalving:
             return False
         self._running.setdefault(trial.number, {})[epoch] = metrics["accuracy"]
         earlier = self._rungs[epoch]
-        return len(earlier) >= _PEERS and metrics["accuracy"] < median(earlier)
+        if len(earlier) < _PEERS or not self._completed:
+            return False
+        middle = median(earlier)
+        return metrics["accuracy"] < middle and middle >= _LEARNT * median(self._completed)
 
     def ended(self, trial: Trial) -> None:
         """Compare later trials with this one, unless it has failed."""
         accuracies = self._running.pop(trial.number, {})
+        if trial.accuracy is not None:
+            self._completed.append(trial.accuracy)
         if trial.state is not TrialState.FAILED:
             for epoch, accuracy in accuracies.items():
                 self._rungs[epoch].append(accuracy)

@@ -35,13 +35,12 @@ def run(arguments):
     return json.loads(CliRunner().invoke(nas, [*arguments.split(), "--json"], catch_exceptions=False).stdout)
 
 
-@pytest.mark.parametrize("strategy", ["evolution", "surrogate"])
-def test_a_trial_that_kills_three_workers_has_failed_with_the_reason(ray_nodes, tmp_path, strategy):
+def test_a_trial_that_kills_three_workers_has_failed_with_the_reason(ray_nodes, tmp_path):
     with Store.open(tmp_path / "trials.db") as store:
-        with open_study(store, strategy=strategy, trials=5) as study:
+        with open_study(store, trials=5) as study:
             RayExecutor(RayCluster(), workers=2).run(study, Dying(tmp_path, number=2, times=10))
         found = {stored.trial.number: stored for stored in store.trials("s")}
-        with open_study(store, strategy=strategy, trials=5):
+        with open_study(store, trials=5):
             pass  # who goes on comes to the same proposals
     states = {number: stored.trial.state for number, stored in found.items()}
     assert states == {0: "complete", 1: "complete", 2: TrialState.FAILED, 3: "complete", 4: "complete"}
@@ -51,6 +50,7 @@ def test_a_trial_that_kills_three_workers_has_failed_with_the_reason(ray_nodes, 
     assert sorted(stored.trial.told for stored in found.values()) == list(range(5))
 
 
+@pytest.mark.long  # each worker of a command imports torch
 def test_the_best_of_a_supernet_are_trained_on_the_cluster(away):
     (away / "little.yaml").write_text(test_check.SPACE)
     search = f"{test_supernet_search.ARGUMENTS} --space little.yaml --final-epochs 1 --finalists 2"
@@ -66,6 +66,7 @@ def test_an_evaluator_is_checked_on_the_cluster(away):
     assert run(f"{command} --ray auto")["networks"] == 3
 
 
+@pytest.mark.long
 def test_a_network_is_trimmed_on_the_cluster(away):
     trained = "--resolution 16 --epochs 1 --images 96 --val-images 100 --seed-epochs 1 --final-epochs 2"
     found = run(

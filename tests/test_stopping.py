@@ -37,12 +37,22 @@ def test_the_worse_half_ends_at_a_rung_and_the_better_half_goes_on():
     assert trained(rule, 7, [0.30, 0.30, 0.0, 0.0]) == 4  # no rung behind the half
 
 
+def test_a_rung_at_which_trainings_have_hardly_begun_stops_nobody():
+    rule = SuccessiveHalving(4)
+    for number in range(4):
+        assert trained(rule, number, [0.1 + 0.1 * number, 0.5, 0.7, 0.8]) == 4
+    assert trained(rule, 4, [0.05, 0.45, 0.7, 0.8]) == 2  # the medians: 0.25 and 0.5 of 0.8
+    assert trained(rule, 5, [0.0, 0.9, 0.9, 0.9]) == 4
+
+
 def test_trials_that_still_run_or_have_failed_are_compared_with_nobody():
     rule = SuccessiveHalving(2)
     for number in range(10):
         assert not rule.stops(trial(number), 1, {"accuracy": 0.9})
     for number in range(5):
         rule.ended(trial(number, Outcome(error="died")))
+    for number in range(11, 13):
+        assert trained(rule, number, [0.9, 0.9]) == 2
     assert not rule.stops(trial(10), 1, {"accuracy": 0.1})
 
 

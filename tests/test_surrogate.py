@@ -17,7 +17,7 @@ from nas.strategies import surrogate
 from nas.strategies.acquisition import Aims, believing
 from nas.strategies.candidates import Candidates
 from nas.strategies.descriptors import Descriptor, presence
-from nas.strategies.gaussian_process import AccuracyModel, Effects
+from nas.strategies.gaussian_process import AccuracyModel, Effects, instructive
 from nas.strategies.posterior import Posterior
 from nas.strategies.registry import make_strategy
 from nas.trial import Outcome, Proposal
@@ -184,6 +184,20 @@ def test_first_proposals_for_many_workers_pass_over_known_networks_without_build
     ids = {strategy.ask().architecture.id for _ in range(150)}
     assert len(ids) == 150
     assert len(made) < 170
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=900), st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_the_outcomes_that_a_model_is_made_of_are_the_best_and_others_spread_evenly(some, seed):
+    accuracies = np.random.default_rng(seed).choice(np.array(some, float), 2 * len(some))  # many are equal
+    chosen = instructive(accuracies)
+    if len(accuracies) <= 300:
+        assert list(chosen) == list(range(len(accuracies)))
+        return
+    order = np.argsort(-accuracies, kind="stable")
+    others = np.sort(order[150:])
+    spread = others[np.linspace(0, len(others) - 1, 150).round().astype(int)]
+    assert list(chosen) == sorted({*order[:150], *spread})
 
 
 def test_a_posterior_is_that_of_scikit_learn_to_the_last_bit():

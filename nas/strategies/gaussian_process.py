@@ -127,7 +127,10 @@ def instructive(accuracies: Values) -> NDArray[np.intp]:
     """Which outcomes a model is made of, in their order: all, or the best and others spread evenly."""
     if len(accuracies) <= _KEPT:
         return np.arange(len(accuracies))
-    order = np.argsort(-accuracies, kind="stable")
-    best, others = order[: _KEPT // 2], np.sort(order[_KEPT // 2 :])
-    spread = others[np.linspace(0, len(others) - 1, _KEPT - len(best)).round().astype(int)]
-    return np.sort(np.concatenate([best, spread]))
+    count = _KEPT // 2
+    least = np.partition(accuracies, -count)[-count]
+    best = accuracies > least
+    best[np.flatnonzero(accuracies == least)[: count - best.sum()]] = True  # of equal ones the first
+    others = np.flatnonzero(~best)
+    best[others[np.linspace(0, len(others) - 1, _KEPT - count).round().astype(int)]] = True
+    return np.flatnonzero(best)

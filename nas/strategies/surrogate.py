@@ -87,7 +87,7 @@ class Surrogate:
         self._model = AccuracyModel()
         self._running: dict[str, Candidate] = {}  # by architecture id, in the order of proposing
         self._told: list[_Described] = []  # one each
-        self._accuracies: list[float | None] = []
+        self._accuracies: list[float] = []  # NaN: none
         self._heard = 0  # of them, those that are there
         self._batch: list[NDArray[np.intp]] = []  # genotypes to be proposed before the model is asked again
         self._quantiles: list[float] = []  # of the others' accuracies, which stands for one that is not there
@@ -131,7 +131,7 @@ class Surrogate:
         self._running.pop(candidate.architecture.id, None)  # another study's trial was not under way here
         self._quantiles.append(_STOPPED if trial.state is TrialState.STOPPED else _FAILED)
         accuracy = None if self._ledger.reward(trial) is None else trial.accuracy
-        self._accuracies.append(accuracy)
+        self._accuracies.append(np.nan if accuracy is None else accuracy)
         self._heard += accuracy is not None
         self._told.append(self._described(self._rows([candidate])))
 
@@ -223,9 +223,10 @@ class Surrogate:
 
     def _known_accuracies(self) -> Values:
         """Of what was told (N,); of trials without an accuracy, what stands for it."""
-        heard = [accuracy for accuracy in self._accuracies if accuracy is not None]
-        accuracies: Values = np.quantile(heard, self._quantiles)
-        accuracies[[accuracy is not None for accuracy in self._accuracies]] = heard
+        accuracies = np.array(self._accuracies)
+        missing = np.isnan(accuracies)
+        if missing.any():
+            accuracies[missing] = np.quantile(accuracies[~missing], np.array(self._quantiles)[missing])
         return accuracies
 
     def _pool(self, known: _Described, best: Values) -> _Described:
