@@ -15,7 +15,7 @@ from nas.adapt.trained import trial_source
 from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
 from nas.cli.main import nas
 from nas.errors import NasError, StudyError
-from nas.evaluators.adapt import AdaptEvaluator
+from nas.evaluators.adapt import AdaptEvaluator, _drawn
 from nas.evaluators.proxy import trial_weights
 from nas.latency.targets import load_target
 from nas.network.build import build
@@ -95,10 +95,21 @@ def test_the_epochs_of_a_proposal_see_different_images_while_there_are_any(seed_
         return found.metrics["loss"]
 
     assert outcome(320, 2) == outcome(640, 1)
-    assert reports == [1, 1]
+    assert reports == [2, 1]  # of epochs that are not told apart the last one is reported
     many = len(load_data("digits").train) - 1
     assert outcome(many, 2) != outcome(many, 1)
-    assert reports == [1, 1, 1, 2, 1]
+    assert reports == [2, 1, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "different", "passes"), [(150, 4, 600, 1), (300, 4, 600, 2), (999, 3, 999, 3)]
+)
+def test_a_proposal_sees_as_many_different_images_as_its_epochs_have_room_for(images, epochs, different, passes):
+    """Of 1,000: also of epochs that together are longer than the training set."""
+    data = load_data("digits").limited(train_images=1000)
+    drawn, times = _drawn(data, images, epochs, (0, 0))
+    assert (len(drawn.train), times) == (different, passes)
+    assert _drawn(data, None, epochs, (0, 0)) == (data, epochs)
 
 
 def test_the_last_training_may_learn_from_the_seed_or_begin_anew(seed_file, tmp_path):

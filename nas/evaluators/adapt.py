@@ -1,5 +1,6 @@
 """`AdaptEvaluator`: a pruned network with the weights of its parent, trained a little and measured."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -37,9 +38,10 @@ class AdaptEvaluator:
 
     The first trial is the seed, with the weights of the file `seed` or, if None, fresh ones. A trial with a parent
     begins with its weights, in `folder`; one without any is trained from scratch. Proposals are trained by `short`,
-    each epoch on other `images` of the training set, the same for all cuts of one network; the seed, and what asks for
-    as many epochs as `long`, on all images by `long`. Without epochs no weights are written: a proposal is measured as
-    it is or, with `estimates`, has only a `loss_change`, computed from its parent alone (`nas.network.taylor`).
+    each epoch on other `images` of the training set while there are any, the same for all cuts of one network, and
+    measured after the last of such epochs; the seed, and what asks for as many epochs as `long`, on all images by
+    `long`. Without epochs no weights are written: a proposal is measured as it is or, with `estimates`, has only a
+    `loss_change`, computed from its parent alone (`nas.network.taylor`).
     Unless it is to be `tested`, nothing sees the test images.
     """
 
@@ -109,7 +111,8 @@ class AdaptEvaluator:
         last = trial.number > 0 and epochs == self.long.epochs
         if trial.number and not last:
             drawn, passes = _drawn(data, self.images, epochs, (self.short.seed, trial.proposal.parent or 0))
-            return train(network, drawn, replace(self.short, epochs=passes, seed=trial.seed), report)
+            recipe = replace(self.short, epochs=passes, seed=trial.seed)
+            return train(network, drawn, recipe, lambda done, metrics: report(done * epochs // passes, metrics))
         fresh = trial.proposal.parent is None and (last or self.seed is None)
         recipe = replace(self.long, epochs=epochs, seed=trial.seed, lr=self.scratch_lr if fresh else self.long.lr)
         teacher = read_network(trial_weights(self.folder, 0))[1] if self.distill and last else None
@@ -167,8 +170,9 @@ def _drawn(data: Data, images: int | None, epochs: int, seed: tuple[int, int]) -
 
     They are the same for all children of a parent, so that chance favours none.
     """
-    if images is None or images >= len(data.train):
+    there = len(data.train)
+    if images is None or images >= there:
         return data, epochs
-    once = images * epochs <= len(data.train)
-    places = np.random.default_rng(seed).permutation(len(data.train))[: images * epochs if once else images]
-    return replace(data, train=data.train.subset(places)), 1 if once else epochs
+    passes = math.ceil(images * epochs / there)
+    places = np.random.default_rng(seed).permutation(there)[: images * epochs // passes]
+    return replace(data, train=data.train.subset(places)), passes
