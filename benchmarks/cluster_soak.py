@@ -18,10 +18,8 @@ from nas.trial import TrialState
 
 _WEIGHTS = (4, 3, 1, 3, 3)  # of FAULTS; a driver lives for some ten minutes, so that its memory can be seen to grow
 _PAUSE_SECONDS = (15.0, 45.0)  # between two faults
-_OUTCOMES, _PATIENCE_SECONDS = (
-    2,
-    300.0,
-)  # that are waited for, too, and how long: on a busy machine, recovery takes long
+_OUTCOMES = 2  # that are waited for, too
+_PATIENCE_SECONDS = 300.0  # for which they are: on a busy machine, recovery takes long
 _SAMPLE_SECONDS = 5.0
 _SHOWN_SECONDS = 60.0  # between two samples of the memory in the result
 _SETTLED_SECONDS = 60.0  # of a driver, before which it reads modules and replays
@@ -87,7 +85,7 @@ def soak(folder: Path, seconds: float, seed: int = 0) -> dict[str, Any]:
             print(f"{watch.seconds:.0f} s, {ended(found)} trials ended: {fault}", file=sys.stderr, flush=True)
             found.do(fault, rng)
         watch.look()
-        wait(found, lambda: TrialState.RUNNING in states(found))
+        wait(found, lambda: states(found)[TrialState.RUNNING] > 0)
         found.interrupt_driver()
         return {
             **verdict(found, watch.seconds),
