@@ -1,11 +1,13 @@
 """Whole networks measured in turns: no change of the machine's speed is taken for a network's."""
 
+from itertools import groupby
+
 import pytest
 
 from nas.errors import LatencyError
 from nas.latency import bench as bench_module
 from nas.latency import measure, turns
-from nas.latency.bench import FULL
+from nas.latency.bench import FULL, MIN_RUNS, Bench
 from nas.latency.host import FLOAT
 from nas.latency.turns import MeasuredLatency, ratio
 from nas.latency.watch import Reading
@@ -43,6 +45,22 @@ def machine(monkeypatch):
         return bench
 
     return make
+
+
+def test_the_sessions_of_networks_run_by_turns_that_are_about_as_long_as_is_asked_for(monkeypatch):
+    graphs, ran = [], []
+
+    def stopwatch(graph, threads):
+        graphs.append(graph)
+        number = len(graphs)
+        return lambda: ran.append(number) or 1.0 * number
+
+    monkeypatch.setattr(bench_module, "_stopwatch", stopwatch)
+    found = Bench(FLOAT, FULL, lambda: 0.5, 0.0).turns((SEED, CHILD), 3, 10.0)
+    assert found == [[1.0, 2.0]] * 3
+    assert graphs[0] != graphs[1]
+    assert [number for number, _ in groupby(ran)] == [1, 2] * 4  # at first a run of each, which says how long it is
+    assert (ran.count(1), ran.count(2)) == (1 + 3 * 10, 1 + 3 * MIN_RUNS)
 
 
 @pytest.mark.parametrize("slow", [range(COUNT), range(COUNT, 2 * COUNT)])

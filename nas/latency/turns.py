@@ -13,7 +13,7 @@ from nas.latency.host import HostSetup, host_setup
 SESSIONS, TURNS, TURN_MS = 24, 4, 10.0
 """Sessions, which lie well or badly in memory, and turns of each of them, which other processes may disturb."""
 
-_KEPT = 32
+_ONE_IN = 32
 """One turn of so many counts, the fastest ones: other processes take caches and slow a large network more than a small
 one. Of 12 ratios on a busy machine the deviation was 0.5 %; of those by the fastest third 0.8 %, and 0.9 % lower."""
 
@@ -71,4 +71,4 @@ def ratio(architecture: Architecture, reference: Architecture, setup: HostSetup)
 
 
 def _fast_ms(turns: Sequence[float]) -> float:
-    return fmean(sorted(turns)[: max(1, len(turns) // _KEPT)])
+    return fmean(sorted(turns)[: max(1, len(turns) // _ONE_IN)])
