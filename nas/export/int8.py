@@ -51,9 +51,8 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]
 
     @staticmethod
     def _cut(data: Data, images: Any, resolution: int) -> Iterator[dict[str, np.ndarray]]:
-        for x, _ in eval_batches(data, images, resolution):
-            for start in range(0, len(x), _BATCH):
-                yield {"images": np.ascontiguousarray(x[start : start + _BATCH].numpy())}
+        for x, _ in eval_batches(data, images, resolution, _BATCH):
+            yield {"images": np.ascontiguousarray(x.numpy())}
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """The next images; None at the end."""
