@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core, trials/4 at most]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
 @click.option("--explore-over-budget", is_flag=True, help="Train networks over the budget, too; none is reported best.")
-@click.option("--early-stop", is_flag=True, help="End trainings that are behind the others at half of their epochs.")
+@click.option("--early-stop", is_flag=True, help="End trainings that are behind others at 1/2, 1/4, ... of the epochs.")
 @click.option("--confidence", type=SHARE, help="Accept a network if it meets the budget so surely, such as 0.95.")
 @click.option("--verify", is_flag=True, help="Measure the best network whole at the end; --target host alone.")
 @click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
