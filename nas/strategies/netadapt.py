@@ -57,8 +57,9 @@ class NetAdapt:
     have been told. A proposal that failed takes no part; when all have failed, the strategy is finished and
     `failure` says why.
 
-    `latency_ms` predicts. With `measured_ms` the seed and the winner of each iteration are measured: their errors
-    correct the predictions that follow, and what meets the budget is what was measured.
+    `latency_ms` predicts. With `measured_ms` the seed and the winner of each iteration are measured, and of cuts made
+    together the first ones that should meet the budget, before they are trained: their errors correct the predictions
+    that follow, and what meets the budget is what was measured.
 
     Raises:
         BudgetError: the seed with all widths at one step misses the budget; the message has its latency, measured
