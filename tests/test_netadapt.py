@@ -189,6 +189,27 @@ def test_what_meets_the_budget_is_what_was_measured(true_share):
     assert len(trained) == len(set(trained))
 
 
+@pytest.mark.parametrize(("rounds", "delta", "judge"), [(halving(1), 0.1, by_estimate), (every(2), 0.06, by_capacity)])
+def test_no_network_is_trained_again_because_it_is_too_fast(rounds, delta, judge):
+    """A device on which some cuts save three times what is predicted, more than is believed: none uses the budget."""
+
+    def measured_ms(network):
+        share = latency_ms(network) / SEED_MS
+        return SEED_MS * (share if share > 0.9 else 0.9 - 3 * (0.9 - share) if share > 0.7 else 0.3 * share / 0.7)
+
+    settings = replace(SETTINGS, budget_ms=0.75 * SEED_MS, rounds=rounds, delta=delta)
+    strategy = NetAdapt(SEED, settings, latency_ms, "here", measured_ms)
+    needed = []
+    asked = drive(strategy, judge=lambda proposal: needed.append(strategy.needed) or judge(proposal))
+    assert strategy.finished
+    assert strategy.failure is None
+    last = strategy.path[-1]
+    assert last.latency_ms < 0.97 * settings.budget_ms
+    assert all(last.holder in numbers for numbers in needed[last.holder + 1 :])  # its weights were never removed
+    trained = [(p.architecture, p.parent) for p in asked if p.epochs]
+    assert len(trained) == len(set(trained))
+
+
 def test_without_any_training_all_weights_come_from_the_seed():
     strategy = NetAdapt(SEED, replace(SETTINGS, rounds=halving(1)[:1]), latency_ms)
     asked = drive(strategy)

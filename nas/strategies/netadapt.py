@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import final
 
 from nas.architecture import Architecture
-from nas.errors import BudgetError
 from nas.network.widths import Width
 from nas.strategies.combine import Option, combinations
 from nas.strategies.cuts import Cut, Cutter, Widths
 from nas.strategies.netadapt_settings import RULES, NetAdaptSettings
 from nas.strategies.path_latency import PathLatency
+from nas.strategies.reachable import require_reachable
 from nas.trial import Proposal, Trial, TrialState
 
 _HALVINGS = 10  # of a step that no single width can make
@@ -83,7 +83,7 @@ class NetAdapt:
         self._combines = settings.rounds[0].epochs == 0 and len(settings.rounds) > 1
         self._target_ms = 0.0  # of this iteration, as predicted
         self._cutter = Cutter(seed, latency_ms, self._rule.kinds, settings.step)
-        _require_reachable(self._cutter, settings, target, measured_ms or latency_ms)
+        require_reachable(self._cutter, settings, target, measured_ms or latency_ms)
         self._queue = deque([_Asked(Proposal(seed, settings.seed_epochs))])
         self._running: dict[int, _Asked] = {}  # by trial number
         self._heard: dict[int, Trial] = {}
@@ -92,6 +92,8 @@ class NetAdapt:
         self._entered = 0  # proposals of this iteration
         self._ending = False
         self._path: list[Step] = []
+        self._tried: set[Architecture] = set()  # cuts of the last network of the path that were judged by accuracy
+        self._taken_back: list[Step] = []  # of them, those that had won and are faster than the budget asks for
         self.final: Trial | None = None  # the last training
         self.failure: str | None = None
 
@@ -111,7 +113,8 @@ class NetAdapt:
         waiting = [*self._running.values(), *self._queue]
         parents = {asked.proposal.parent for asked in waiting if asked.proposal.parent is not None}
         last = {self.final.number} if self.final else set()
-        return frozenset({step.holder for step in self._path} | self._running.keys() | parents | last)
+        holders = {step.holder for step in (*self._path, *self._taken_back)}
+        return frozenset(holders | self._running.keys() | parents | last)
 
     def base(self, number: int) -> Step | None:
         """The network of which the running trial `number` is a cut; None for the seed and the last training."""
@@ -158,6 +161,11 @@ class NetAdapt:
                 self._queue.append(_Asked(Proposal(base.architecture, settings.final_epochs, parent)))
             return
         cuts = self._cuts(base)
+        if not self._combines:
+            cuts = self._untried(cuts)
+        if not cuts and self._taken_back:
+            self._restore()
+            return
         if not cuts:
             self.failure = (
                 f"no single width of the network of trial {base.number} can be cut to make it faster than "
@@ -173,7 +181,7 @@ class NetAdapt:
     def _cuts(self, base: Step) -> list[Cut]:
         """Those that make the step of this iteration; a smaller step where no width can make it alone.
 
-        A cut that would leave much of the budget unused is proposed only where there is no other.
+        A cut that would leave much of the budget unused is proposed only where there is no other, nor one taken back.
         """
         delta = self._rule.delta if self._settings.delta is None else self._settings.delta
         step_ms = (
@@ -189,7 +197,8 @@ class NetAdapt:
             cuts = [cut for target in targets for cut in self._cutter.within(base.widths, target)]
             if cuts:
                 near = [cut for cut in cuts if self._latency.expected(cut.latency_ms) >= self._least_ms]
-                return list({cut.architecture: cut for cut in near or cuts}.values())
+                others = [] if self._taken_back else cuts
+                return list({cut.architecture: cut for cut in near or others}.values())
             step_ms /= 2
         return []
 
@@ -224,7 +233,10 @@ class NetAdapt:
         base = self._path[-1]
         self._round += 1
         if self._round == 1 and self._combines:
-            self._propose([(cut, base.holder) for cut in self._combined(told)])
+            if cuts := self._untried(self._combined(told)):
+                self._propose([(cut, base.holder) for cut in cuts])
+            else:
+                self._restore()
             return
         ranked = sorted(told, key=lambda pair: self._merit(*pair), reverse=True)
         if self._round < len(self._settings.rounds):
@@ -248,8 +260,24 @@ class NetAdapt:
         )
         if self._path[-1].latency_ms < self._least_ms and self._retries:
             self._retries -= 1
-            self._path.pop()
+            self._taken_back.append(self._path.pop())
             self._latency.pop()
+        else:
+            self._tried, self._taken_back = set(), []
+        self._iterate()
+
+    def _untried(self, cuts: Sequence[Cut]) -> list[Cut]:
+        """Those that are no network that was tried before the last one was taken back."""
+        found = [cut for cut in cuts if cut.architecture not in self._tried]
+        self._tried |= {cut.architecture for cut in found}
+        return found
+
+    def _restore(self) -> None:
+        """There is no cut that uses more of the budget: go on with the most accurate one that was taken back."""
+        best = max(self._taken_back, key=lambda step: step.accuracy)
+        self._path.append(best)
+        self._latency.push(best.architecture)
+        self._retries, self._taken_back = 0, []
         self._iterate()
 
     def _merit(self, cut: Cut, trial: Trial) -> tuple[float, float]:
@@ -269,21 +297,6 @@ class NetAdapt:
         else:
             merit = -estimate
         return merit, -cut.latency_ms
-
-
-def _require_reachable(
-    cutter: Cutter, settings: NetAdaptSettings, target: str, judged_ms: Callable[[Architecture], float]
-) -> None:
-    """A prediction that is too high refuses nothing that was not measured."""
-    ends = cutter.smallest, cutter.seed
-    if any(latency_ms(end) <= settings.budget_ms for latency_ms in (cutter.latency_ms, judged_ms) for end in ends):
-        return
-    smallest_ms = judged_ms(cutter.smallest)
-    raise BudgetError(
-        f"cutting widths cannot bring this network to {settings.budget_ms:g} ms on {target}; the smallest "
-        f"reachable is {smallest_ms:.4g} ms, with {settings.step} channels in each width that "
-        f"the rule {settings.rule} cuts"
-    )
 
 
 def _holder(trial: Trial, base: Step) -> int:
