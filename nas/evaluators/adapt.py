@@ -37,12 +37,12 @@ class AdaptEvaluator:
     """Fills `nas.trial.Evaluator` for the trials of `nas.strategies.netadapt.NetAdapt`.
 
     The first trial is the seed, with the weights of the file `seed` or, if None, fresh ones. A trial with a parent
-    begins with its weights, in `folder`; one without any is trained from scratch. Proposals are trained by `short`,
-    each epoch on other `images` of the training set while there are any, the same for all cuts of one network, and
-    measured after the last of such epochs; the seed, and what asks for as many epochs as `long`, on all images by
-    `long`. Without epochs no weights are written: a proposal is measured as it is or, with `estimates`, has only a
-    `loss_change`, computed from its parent alone (`nas.network.taylor`).
-    Unless it is to be `tested`, nothing sees the test images.
+    begins with its weights, in `folder`; one without any is trained from scratch. Proposals are trained by `short`, on
+    `images` of the training set for each epoch, the same for all cuts of one network: in as few passes as there are
+    different ones for, each reported as the epoch that it ends with. The seed, and what asks for as many epochs as
+    `long`, are trained on all images by `long`. Without epochs no weights are written: a proposal is measured as it is
+    or, with `estimates`, has only a `loss_change`, computed from its parent alone (`nas.network.taylor`). Unless it is
+    to be `tested`, nothing sees the test images.
     """
 
     data: str

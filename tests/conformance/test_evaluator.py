@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SCRATCH = TemporaryDirectory()
 RECIPE = Recipe(epochs=3, resolution=8, batch_size=32)
 EVALUATORS = {
-    "adapt": AdaptEvaluator("digits", Path(SCRATCH.name), None, RECIPE, Recipe(9, 8), images=200, val_images=100),
+    "adapt": AdaptEvaluator("digits", Path(SCRATCH.name), None, RECIPE, Recipe(9, 8), val_images=100),
     "proxy": ProxyEvaluator("digits", RECIPE, train_images=200, val_images=100),
 }
 NETWORK = Architecture(224, (ConvBlock(8, 3, 1, "hswish"), SepConvBlock(16, 3, 2, "relu"), PoolBlock()), num_classes=10)
