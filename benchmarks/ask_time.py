@@ -10,6 +10,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy
 
 import argparse
 import json
+from collections import deque
 from random import Random
 from time import perf_counter, process_time
 
@@ -26,8 +27,13 @@ from nas.strategies.registry import STRATEGIES, make_strategy
 from nas.trial import Outcome, Trial
 
 
-def ask_ms(space_name: str, strategy_name: str, trials: int, budget_ms: float) -> list[tuple[float, float]]:
-    """Milliseconds of each ask of a search on pixel1: on the clock, and of the processor, which others may share."""
+def ask_ms(
+    space_name: str, strategy_name: str, trials: int, budget_ms: float, running: int
+) -> list[tuple[float, float]]:
+    """Milliseconds of each ask of a search on pixel1: on the clock, and of the processor, which others may share.
+
+    So many trials are `running` at each ask, once they are there.
+    """
     space, latency = load_space(space_name), load_target("pixel1")
     assert isinstance(latency, OpSumModel)
     costs = Costs(compile_space(space, latency).estimate, compile_macs(space), compile_params(space))
@@ -36,7 +42,7 @@ def ask_ms(space_name: str, strategy_name: str, trials: int, budget_ms: float) -
     rng = np.random.default_rng(0)
     effects = [rng.normal(0, 0.005, len(gene.choices)) for gene in space.genes]
     strategy = make_strategy(strategy_name, problem, seed=0, trials=trials)
-    noise, times = Random(0), []
+    noise, times, waiting = Random(0), [], deque[Trial]()
     for number in range(trials):
         begin, busy = perf_counter(), process_time()
         proposal = strategy.ask()
@@ -46,7 +52,10 @@ def ask_ms(space_name: str, strategy_name: str, trials: int, budget_ms: float) -
         size = 0.03 * np.log10(costs.macs(np.array([genotype]))[0])
         accuracy = size + sum(e[c] for e, c in zip(effects, genotype, strict=True)) + noise.gauss(0.4, 0.002)
         outcome = Outcome({"accuracy": float(accuracy)})
-        strategy.tell(Trial(number, proposal, number, outcome.state, outcome, told=number))
+        told = max(0, number - running)
+        waiting.append(Trial(number, proposal, told, outcome.state, outcome, told=number))
+        if len(waiting) > running:
+            strategy.tell(waiting.popleft())
     return times
 
 
@@ -57,14 +66,16 @@ def main() -> None:
     parser.add_argument("--space", default="mobilenet_v3")
     parser.add_argument("--budget-ms", type=float, default=60.0)
     parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--running", type=int, default=0, help="trials that are not told yet at each ask")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    times = ask_ms(options.space, options.strategy, options.trials, options.budget_ms)
+    times = ask_ms(options.space, options.strategy, options.trials, options.budget_ms, options.running)
     last, busy = np.array(times[-100:]).T
     found = {
         "space": options.space,
         "strategy": options.strategy,
         "trials": options.trials,
+        "running": options.running,
         "mean_ms_of_last_100": float(last.mean()),
         "p95_ms_of_last_100": float(np.quantile(last, 0.95)),
         "mean_cpu_ms_of_last_100": float(busy.mean()),
