@@ -120,7 +120,8 @@ def test_fewer_images_than_a_batch_are_one_batch():
 
 
 def test_evaluated_images_are_normalised_and_otherwise_as_they_are():
-    (images, labels), *_ = eval_batches(DATA, DATA.val, 8)
+    batches = list(eval_batches(DATA, DATA.val, 8))
+    images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     pixels = torch.from_numpy(DATA.val.read(np.arange(200))).permute(0, 3, 1, 2) / 255
     torch.testing.assert_close(images, (pixels - DATA.mean[0]) / DATA.std[0], rtol=1e-4, atol=1e-5)
     assert labels.tolist() == DATA.val.labels.tolist()
