@@ -12,9 +12,8 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from benchmarks.cluster_scene import FAULTS, STUDY, Scene, ended, scene, states, verdict, wait
+from benchmarks.cluster_scene import FAULTS, STUDY, Scene, ended, scene, verdict, wait
 from nas.store.store import Store
-from nas.trial import TrialState
 
 _WEIGHTS = (4, 3, 1, 3, 3)  # of FAULTS; a driver lives for some ten minutes, so that its memory can be seen to grow
 _PAUSE_SECONDS = (15.0, 45.0)  # between two faults
@@ -85,7 +84,6 @@ def soak(folder: Path, seconds: float, seed: int = 0) -> dict[str, Any]:
             print(f"{watch.seconds:.0f} s, {ended(found)} trials ended: {fault}", file=sys.stderr, flush=True)
             found.do(fault, rng)
         watch.look()
-        wait(found, lambda: states(found)[TrialState.RUNNING] > 0)
         found.interrupt_driver()
         return {
             **verdict(found, watch.seconds),

@@ -67,24 +67,20 @@ def main() -> None:
     parser.add_argument("--smallest", action="store_true")
     parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/netadapt.json"))
-    parser.add_argument(
-        "--shares",
-        nargs="*",
-        type=float,
-        choices=[*FULL.shares, *SMALLEST.shares],
-        help="of the seed's latency, in this order  [all]",
-    )
+    parser.add_argument("--shares", nargs="*", type=float, help="of the seed's latency, in this order  [all]")
     parser.add_argument("--seeds", nargs="*", type=int)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not options.smallest and options.weights is None:
         parser.error("give --weights FILE, or --smallest")
+    setting = SMALLEST if options.smallest else FULL
+    if unknown := set(options.shares or ()) - setting.shares.keys():
+        parser.error(f"--shares {min(unknown):g}: expected of {', '.join(f'{share:g}' for share in setting.shares)}")
     torch.set_num_threads(1)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     folder = options.out.with_suffix("")
     folder.mkdir(exist_ok=True)
-    setting = SMALLEST if options.smallest else FULL
     setting = replace(
         setting,
         shares={share: setting.shares[share] for share in options.shares or setting.shares},

@@ -1,11 +1,7 @@
 """Exact resume: a study that is killed anywhere goes on to the decisions that the unbroken one would have made."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -16,10 +12,10 @@ from nas.store.store import Store
 from nas.strategies.registry import STRATEGIES, make_strategy
 from nas.study import software_versions
 from nas.trial import Outcome, TrialState
+from tests.disturbed_driver import started
 from tests.executor_helpers import formula
 from tests.study_helpers import PROBLEM, drive, open_study, record
 
-ROOT = Path(__file__).parents[1]
 TRIALS = 9
 
 
@@ -111,12 +107,12 @@ def test_killed_by_the_system_at_fifty_moments(tmp_path):
 def _kill_again_and_again(folder, kills, trials, longest):
     url, acknowledged, rng = str(folder / "trials.db"), {}, Random(5)
     for _ in range(kills):
-        driver = _driver(url, trials)
+        driver = started(url, trials)
         assert driver.stdout.readline() == "begun\n"
         time.sleep(rng.random() * longest)
         driver.send_signal(signal.SIGKILL)
         _note(driver.communicate()[0], acknowledged, url)
-    driver = _driver(url, trials)
+    driver = started(url, trials)
     out, err = driver.communicate(timeout=300)
     assert driver.returncode == 0, err
     _note(out, acknowledged, url)
@@ -127,17 +123,6 @@ def _kill_again_and_again(folder, kills, trials, longest):
     assert len({s.trial.proposal.architecture.id for s in recorded}) == trials
     assert sorted(s.trial.told for s in recorded) == list(range(trials))
     _require_what_the_unbroken_would_have_proposed(recorded)
-
-
-def _driver(url, trials):
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.killed_study", url, str(trials)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def _note(out, acknowledged, url):

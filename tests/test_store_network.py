@@ -2,12 +2,9 @@
 
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from itertools import count
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -16,11 +13,11 @@ from nas.errors import StoreError
 from nas.store.store import Store
 from nas.trial import TrialState
 from tests import postgres
+from tests.disturbed_driver import told_by
 from tests.proxy import Proxy, proxied
 from tests.study_helpers import drive, open_study, record
 
 _numbers = count()
-ROOT = Path(__file__).parents[1]
 ENDS = {"and mended": Proxy.go_on, "and its connections closed": Proxy.close_all}
 
 
@@ -85,18 +82,14 @@ def test_a_study_goes_on_when_its_network_was_cut(network, database, tmp_path, e
 @pytest.mark.parametrize("end", ENDS)
 def test_a_real_driver_goes_on_after_thirty_seconds_without_network(network, database, end):
     proxy, url = network
-    command = [sys.executable, "-m", "tests.killed_study", url, "60"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    driver = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), **pipes)
-    lines = []
-    for line in driver.stdout:
-        lines.append(line.split())
-        if len(lines) in {10, 20}:
+
+    def cut(lines):
+        if lines in {10, 20}:
             proxy.hold()
-            time.sleep(30 if len(lines) == 10 else 1)
+            time.sleep(30 if lines == 10 else 1)
             ENDS[end](proxy)
-    assert driver.wait(60) == 0, driver.stderr.read()
-    told = [int(words[1]) for words in lines if words[0] == "told"]
+
+    told = told_by(url, 60, cut)
     assert sorted(told) == list(range(60))
     with Store.open(database) as store:
         assert [s.trial.number for s in sorted(store.trials("s"), key=lambda s: s.trial.told)] == told

@@ -1,11 +1,7 @@
 """A database server that is stopped, killed or out of reach while a study goes on: nothing lost, nothing twice."""
 
-import os
-import subprocess
-import sys
 import threading
 from itertools import count
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -18,10 +14,10 @@ from nas.store.schema import receipts, trials
 from nas.store.store import Sizes, Store
 from nas.trial import Outcome, TrialState
 from tests import postgres
+from tests.disturbed_driver import told_by
 from tests.study_helpers import drive, open_study, record
 
 _numbers = count()
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -218,16 +214,12 @@ def test_a_writer_that_ends_leaves_no_receipt(store):
 def test_a_real_driver_goes_on_through_a_restart(server, store):
     """The process that tests/test_resume.py kills, with its server restarted under it instead."""
     url = store._database._url.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-m", "tests.killed_study", url, "30"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    driver = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), **pipes)
-    lines = []
-    for line in driver.stdout:
-        lines.append(line.split())
-        if len(lines) == 10:
+
+    def restart(lines):
+        if lines == 10:
             server.stop("fast")
             server.start()
-    assert driver.wait(60) == 0, driver.stderr.read()
-    told = [int(words[1]) for words in lines if words[0] == "told"]
+
+    told = told_by(url, 30, restart)
     assert sorted(told) == list(range(30))
     assert [s.trial.number for s in sorted(store.trials("s"), key=lambda s: s.trial.told)] == told

@@ -215,7 +215,9 @@ class NetAdapt:
         ]
         count = self._settings.rounds[self._round].count or 1
         cuts = combinations(self._cutter, base.widths, options, self._target_ms, count)
-        while cuts and self._retries and self._is_too_fast(cuts[0]):
+        while cuts and self._retries and self._should_meet(cuts[0]):
+            if self._latency.judge(cuts[0].architecture) >= self._least_ms:
+                break
             self._retries -= 1
             self._target_ms = self._latency.target(self._settings.budget_ms)
             before, cuts = cuts, combinations(self._cutter, base.widths, options, self._target_ms, count)
@@ -223,10 +225,9 @@ class NetAdapt:
                 break
         return cuts
 
-    def _is_too_fast(self, cut: Cut) -> bool:
-        """Whether it was measured, as it should meet the budget, and leaves much of it unused."""
-        last = self._latency.measures and self._latency.expected(cut.latency_ms) <= self._most_ms
-        return last and self._latency.judge(cut.architecture) < self._least_ms
+    def _should_meet(self, cut: Cut) -> bool:
+        """Whether it should meet the budget, and can be measured before anything is spent on it."""
+        return self._latency.measures and self._latency.expected(cut.latency_ms) <= self._most_ms
 
     def _decide(self, told: list[tuple[Cut, Trial]]) -> None:
         """After a round: the next round of the best, or the winner and the next iteration."""
