@@ -27,6 +27,7 @@ from nas.training.data import Data, describe_data, load_data
 from nas.training.loop import Recipe, measure, train
 
 TP_STEPS = 5  # between which Torch-Pruning's networks are fine-tuned
+LEAST_IMAGES = 64  # of a training: a batch
 
 SMALL = Architecture(
     32,
@@ -109,13 +110,12 @@ class Bench:
         return Follow(self.latency_ms, self.measured_ms, factor)
 
     def fine_tune(self, network: Network, images: int, seed: int, lr: float = 0.01) -> None:
-        """The recipe of all, on so many images: whole epochs, the last one on a part."""
-        whole, rest = divmod(images, len(self.data.train))
-        for epochs, data in ((whole, self.judging), (1, self.judging.limited(train_images=max(rest, 64)))):
-            if epochs and (data is self.judging or rest >= 64):
-                recipe = Recipe(epochs, self.setting.resolution, batch_size=64, lr=lr, weight_decay=5e-4, seed=seed)
-                outcome = train(network, data, recipe, lambda epoch, metrics: False)
-                assert outcome.error is None, outcome.error
+        """The recipe of all, on so many images: one cosine over as few equal passes as that takes."""
+        passes = -(-images // len(self.data.train))
+        if passes and (part := images // passes) >= LEAST_IMAGES:
+            recipe = Recipe(passes, self.setting.resolution, batch_size=64, lr=lr, weight_decay=5e-4, seed=seed)
+            outcome = train(network, self.judging.limited(train_images=part), recipe, lambda epoch, metrics: False)
+            assert outcome.error is None, outcome.error
 
     def judged(self, architecture: Architecture, network: Network, images: int, seconds: float) -> dict[str, Any]:
         """Figures of a finished network; `seconds` of the processor, before it is measured."""

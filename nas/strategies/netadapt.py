@@ -11,18 +11,11 @@ from typing import final
 
 from nas.architecture import Architecture
 from nas.network.widths import Width
-from nas.strategies.combine import Option, combinations
 from nas.strategies.cuts import Cut, Cutter, Widths
 from nas.strategies.netadapt_settings import RULES, NetAdaptSettings
-from nas.strategies.path_latency import PathLatency
 from nas.strategies.reachable import require_reachable
+from nas.strategies.step_cuts import StepCuts
 from nas.trial import Proposal, Trial, TrialState
-
-_HALVINGS = 10  # of a step that no single width can make
-_ABOVE, _BELOW = 0.01, 0.03  # of the budget, by which what was measured may miss it
-_PARTS = (0.125, 0.25, 0.5)  # of a step, by single cuts that are made together
-_RETRIES = 4  # of last cuts that were faster than expected by more than that
-_LEAST_STEP = 0.25  # of the first one: steps that decay for ever would end before a small budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +68,8 @@ class NetAdapt:
         measured_ms: Callable[[Architecture], float] | None = None,
     ) -> None:
         self._settings = settings
-        self._rule = RULES[settings.rule]
-        self._latency = PathLatency(latency_ms, measured_ms)
-        above = 0.0 if measured_ms is None else _ABOVE
-        self._least_ms, self._most_ms = settings.budget_ms * (1 - _BELOW), settings.budget_ms * (1 + above)
-        self._retries = 0 if measured_ms is None else _RETRIES
-        self._combines = settings.rounds[0].epochs == 0 and len(settings.rounds) > 1
-        self._target_ms = 0.0  # of this iteration, as predicted
-        self._cutter = Cutter(seed, latency_ms, self._rule.kinds, settings.step)
+        self._cutter = Cutter(seed, latency_ms, RULES[settings.rule].kinds, settings.step)
+        self._cuts = StepCuts(self._cutter, settings, latency_ms, measured_ms)
         require_reachable(self._cutter, settings, target, measured_ms or latency_ms)
         self._queue = deque([_Asked(Proposal(seed, settings.seed_epochs))])
         self._running: dict[int, _Asked] = {}  # by trial number
@@ -148,20 +135,20 @@ class NetAdapt:
     def _begin(self, trial: Trial) -> None:
         """The seed was judged."""
         seed = self._cutter.seed
-        self._path.append(Step(trial.number, seed, self._latency.push(seed), _accuracy(trial), trial.number))
+        self._path.append(Step(trial.number, seed, self._cuts.latency.push(seed), _accuracy(trial), trial.number))
         self._iterate()
 
     def _iterate(self) -> None:
         """Propose the next iteration, or the last training."""
         base, settings = self._path[-1], self._settings
-        if base.latency_ms <= self._most_ms:
+        if self._cuts.meets(base.latency_ms):
             self._ending = True
             if settings.final_epochs:
                 parent = None if settings.from_scratch else base.holder
                 self._queue.append(_Asked(Proposal(base.architecture, settings.final_epochs, parent)))
             return
-        cuts = self._cuts(base)
-        if not self._combines:
+        cuts = self._cuts.single(base.architecture, base.widths, len(self._path) - 1, not self._taken_back)
+        if not self._cuts.combines:
             cuts = self._untried(cuts)
         if not cuts and self._taken_back:
             self._restore()
@@ -178,63 +165,13 @@ class NetAdapt:
         epochs = self._settings.rounds[self._round].epochs
         self._queue.extend(_Asked(Proposal(cut.architecture, epochs, parent), cut) for cut, parent in cuts)
 
-    def _cuts(self, base: Step) -> list[Cut]:
-        """Those that make the step of this iteration; a smaller step where no width can make it alone.
-
-        A cut that would leave much of the budget unused is proposed only where there is no other, nor one taken back.
-        """
-        delta = self._rule.delta if self._settings.delta is None else self._settings.delta
-        step_ms = (
-            delta
-            * self._cutter.latency_ms(self._cutter.seed)
-            * max(self._rule.decay ** (len(self._path) - 1), _LEAST_STEP)
-        )
-        now_ms = self._cutter.latency_ms(base.architecture)
-        for _ in range(_HALVINGS):
-            self._target_ms = max(now_ms - step_ms, self._latency.target(self._settings.budget_ms))
-            shares = _PARTS if self._combines else (1.0,)
-            targets = [now_ms - share * (now_ms - self._target_ms) for share in shares]
-            cuts = [cut for target in targets for cut in self._cutter.within(base.widths, target)]
-            if cuts:
-                near = [cut for cut in cuts if self._latency.expected(cut.latency_ms) >= self._least_ms]
-                others = [] if self._taken_back else cuts
-                return list({cut.architecture: cut for cut in near or others}.values())
-            step_ms /= 2
-        return []
-
-    def _combined(self, told: list[tuple[Cut, Trial]]) -> list[Cut]:
-        """Cuts made together, by the estimates of single ones."""
-        base = self._path[-1]
-        now_ms = self._cutter.latency_ms(base.architecture)
-        options = [
-            Option(index, cut, now_ms - cut.latency_ms, trial.outcome.metrics["loss_change"])
-            for cut, trial in told
-            if trial.outcome is not None
-            for index, channels in cut.widths.items()
-            if base.widths.get(index) != channels
-        ]
-        count = self._settings.rounds[self._round].count or 1
-        cuts = combinations(self._cutter, base.widths, options, self._target_ms, count)
-        while cuts and self._retries and self._should_meet(cuts[0]):
-            if self._latency.judge(cuts[0].architecture) >= self._least_ms:
-                break
-            self._retries -= 1
-            self._target_ms = self._latency.target(self._settings.budget_ms)
-            before, cuts = cuts, combinations(self._cutter, base.widths, options, self._target_ms, count)
-            if cuts[0].architecture == before[0].architecture:
-                break
-        return cuts
-
-    def _should_meet(self, cut: Cut) -> bool:
-        """Whether it should meet the budget, and can be measured before anything is spent on it."""
-        return self._latency.measures and self._latency.expected(cut.latency_ms) <= self._most_ms
-
     def _decide(self, told: list[tuple[Cut, Trial]]) -> None:
         """After a round: the next round of the best, or the winner and the next iteration."""
         base = self._path[-1]
         self._round += 1
-        if self._round == 1 and self._combines:
-            if cuts := self._untried(self._combined(told)):
+        if self._round == 1 and self._cuts.combines:
+            judged = [(cut, trial.outcome.metrics["loss_change"]) for cut, trial in told if trial.outcome is not None]
+            if cuts := self._untried(self._cuts.together(base.architecture, base.widths, judged)):
                 self._propose([(cut, base.holder) for cut in cuts])
             else:
                 self._restore()
@@ -249,7 +186,7 @@ class NetAdapt:
             Step(
                 trial.number,
                 cut.architecture,
-                self._latency.push(cut.architecture),
+                self._cuts.latency.push(cut.architecture),
                 _accuracy(trial),
                 _holder(trial, base),
                 cut.width,
@@ -259,10 +196,10 @@ class NetAdapt:
                 cut.widths,
             )
         )
-        if self._path[-1].latency_ms < self._least_ms and self._retries:
-            self._retries -= 1
+        if self._cuts.retries and self._cuts.wastes(self._path[-1].latency_ms):
+            self._cuts.retries -= 1
             self._taken_back.append(self._path.pop())
-            self._latency.pop()
+            self._cuts.latency.pop()
         else:
             self._tried, self._taken_back = set(), []
         self._iterate()
@@ -277,8 +214,8 @@ class NetAdapt:
         """There is no cut that uses more of the budget: go on with the most accurate one that was taken back."""
         best = max(self._taken_back, key=lambda step: step.accuracy)
         self._path.append(best)
-        self._latency.push(best.architecture)
-        self._retries, self._taken_back = 0, []
+        self._cuts.latency.push(best.architecture)
+        self._cuts.retries, self._taken_back = 0, []
         self._iterate()
 
     def _merit(self, cut: Cut, trial: Trial) -> tuple[float, float]:
