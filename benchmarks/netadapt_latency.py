@@ -1,4 +1,4 @@
-"""Latency for `benchmarks.netadapt`: a table of this machine made for cuts of one network, and networks in turns."""
+"""Latency for `benchmarks.netadapt`: a table of this machine made for cuts of one network, and networks measured."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from nas.latency.host import host_setup
 from nas.latency.measure import fill_host_table
 from nas.latency.model import LatencyModel
 from nas.latency.on_miss import load_model
-from nas.latency.turns import ratio
 from nas.layers import lower
 from nas.network.widths import wire, with_widths
 
@@ -78,9 +77,3 @@ class Follow:
             return True
         self.factor = self.measured_ms(network) / self.latency_ms(network)
         return self(network) <= 1.01 * budget_ms
-
-
-def share_of(target: str, seed: Architecture, network: Architecture) -> dict[str, float]:
-    """The share of the seed's latency that a network takes, measured anew, in sessions that take turns."""
-    setup = host_setup(target)
-    return {} if setup is None else {"measured_share": ratio(network, seed, setup)}

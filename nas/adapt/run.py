@@ -85,7 +85,7 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
         strategy_settings(settings),
         latency_ms,
         latency.target,
-        measured_ms or measured_latency(latency.target, source.architecture, here / MEASURED_FILE),
+        measured_ms or measured_latency(latency.target, here / MEASURED_FILE),
     )
     load_data(settings.data, resolution=settings.resolution)
     if record is None:

@@ -63,12 +63,11 @@ class Bench:
         ms = read_ms()
         return Reading(ms, sentinel_ms, self.load.now())
 
-    def turns(self, networks: Sequence[Architecture], count: int, ms: float) -> list[list[float]]:
-        """A new session of each network; they run by turns, `count` times for about `ms`: milliseconds of each turn."""
-        graphs = [network_graph(lower(network), _weights(), self.setup.dtype) for network in networks]
-        sessions = [_stopwatch(graph, self.setup.threads) for graph in graphs]
-        runs = [_runs(run_ms, ms) for run_ms in sessions]
-        return [[_fast_ms(*each) for each in zip(sessions, runs, strict=True)] for _ in range(count)]
+    def turns(self, network: Architecture, count: int, ms: float) -> list[tuple[float, float]]:
+        """A new session of a network runs for about `ms`, then the sentinel, `count` times: milliseconds of both."""
+        run_ms = _stopwatch(network_graph(lower(network), _weights(), self.setup.dtype), self.setup.threads)
+        runs = _runs(run_ms, ms)
+        return [(_fast_ms(run_ms, runs), self.sentinel_ms()) for _ in range(count)]
 
     def op_ms(self, layers: Sequence[Layer]) -> float:
         """One op, or the ops of one block, as a graph of its own."""
