@@ -197,10 +197,13 @@ class Bench:
         return f"{name}.safetensors"
 
     def uniform(self, task: Task) -> dict[str, Any]:
-        """The largest multiplier, in hundredths, of all widths that meets the budget."""
+        """The largest multiplier, in hundredths, of all widths that meets the budget; to multiples of 8, as is usual.
+
+        By larger steps, as ours take them, neighbouring multipliers differ by up to a sixth of the latency.
+        """
         began = _cpu_seconds()
         architecture, parent = read_network(self.seed_file())
-        candidates = (cut(architecture, lambda share=share / 100: share, self.step) for share in range(99, 0, -1))  # type: ignore[misc]
+        candidates = (cut(architecture, lambda share=share / 100: share) for share in range(99, 0, -1))  # type: ignore[misc]
         follow = self.follow()
         child = next(network for network in candidates if follow.meets(network, task.budget_ms))
         network = inherit(parent, architecture, child, score_filters(parent, architecture, "l2"))
