@@ -189,6 +189,22 @@ def test_what_meets_the_budget_is_what_was_measured(true_share):
     assert len(trained) == len(set(trained))
 
 
+def test_what_just_misses_the_budget_is_made_again_before_it_is_trained():
+    """A device on which the second step saves three fifths of what is predicted: a third one would be a small one."""
+
+    def measured_ms(network):
+        share = latency_ms(network) / SEED_MS
+        return SEED_MS * (share if share > 0.88 else 0.88 - 0.6 * (0.88 - share))
+
+    settings = replace(SETTINGS, budget_ms=0.8 * SEED_MS, rounds=halving(1))
+    strategy = NetAdapt(SEED, settings, latency_ms, "here", measured_ms)
+    asked = drive(strategy, judge=by_estimate)
+    assert 0.97 * settings.budget_ms <= strategy.path[-1].latency_ms <= 1.01 * settings.budget_ms
+    assert len(strategy.path) == 1 + 2
+    assert all(measured_ms(p.architecture) <= 1.01 * settings.budget_ms for p in asked[-2:])
+    assert sum(bool(p.epochs) for p in asked) <= 2 * 3
+
+
 @pytest.mark.parametrize(("rounds", "delta", "judge"), [(halving(1), 0.1, by_estimate), (every(2), 0.06, by_capacity)])
 def test_no_network_is_trained_again_because_it_is_too_fast(rounds, delta, judge):
     """A device on which some cuts save three times what is predicted, more than is believed: none uses the budget."""

@@ -21,7 +21,8 @@ class StepCuts:
     """Cuts by a step of the rule, and of the last step by what is left to the budget.
 
     Cuts made together that should meet the budget are measured first, where that is possible: `latency` learns from
-    it, and they are made again if much of the budget would be unused. `retries` says how often that may still happen.
+    it, and they are made again if they miss it, which would cost an iteration more, or leave much of it unused; then
+    only those that do neither are left. `retries` says how often they may still be made again.
     """
 
     def __init__(
@@ -80,14 +81,19 @@ class StepCuts:
         count = self._settings.rounds[1].count or 1
         cuts = combinations(self._cutter, widths, options, self._target_ms, count)
         while cuts and self.retries and self._should_meet(cuts[0]):
-            if not self.wastes(self.latency.judge(cuts[0].architecture)):
-                break
+            if self._uses_the_budget(cuts[0]):
+                return [cuts[0], *filter(self._uses_the_budget, cuts[1:])]
             self.retries -= 1
             self._target_ms = self.latency.target(self._settings.budget_ms)
             before, cuts = cuts, combinations(self._cutter, widths, options, self._target_ms, count)
             if cuts[0].architecture == before[0].architecture:
                 break
         return cuts
+
+    def _uses_the_budget(self, cut: Cut) -> bool:
+        """Whether it meets the budget, and leaves little of it unused, as measured."""
+        measured_ms = self.latency.judge(cut.architecture)
+        return self.meets(measured_ms) and not self.wastes(measured_ms)
 
     def _should_meet(self, cut: Cut) -> bool:
         """Whether it should meet the budget, and can be measured before anything is spent on it."""
