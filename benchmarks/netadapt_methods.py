@@ -131,11 +131,9 @@ class Bench:
 
     def read_again(self, network: Architecture) -> dict[str, float]:
         """Another reading of a network, as a share of the seed's first one, where it can be measured."""
-        return (
-            {}
-            if self.measured_ms is None
-            else {"share": self.measured_ms.anew(network) / self.latency(self.architecture)}
-        )
+        if self.measured_ms is None:
+            return {}
+        return {"share": self.measured_ms.anew(network) / self.latency(self.architecture)}
 
     def ours(self, proposals: Proposals, task: Task) -> dict[str, Any]:
         """`nas adapt`; its last training has what the proposals leave of the images, unless the task says how many."""
@@ -197,11 +195,7 @@ class Bench:
         return f"{name}.safetensors"
 
     def uniform(self, task: Task) -> dict[str, Any]:
-        """The largest multiplier, in hundredths, of all widths that meets the budget; by the device's steps.
-
-        Neighbouring ones differ by up to a sixth of the latency, but multiples of 8 were no better: at 35 % they
-        came to 69 % where the next smaller network by steps of 16 came to 74.
-        """
+        """The largest multiplier, in hundredths, of all widths that meets the budget; by the device's steps."""
         began = _cpu_seconds()
         architecture, parent = read_network(self.seed_file())
         candidates = (cut(architecture, lambda share=share / 100: share, self.step) for share in range(99, 0, -1))  # type: ignore[misc]
