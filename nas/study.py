@@ -1,5 +1,6 @@
 """`Study`: joins a strategy and the store, so that a search can be stopped anywhere and goes on as it would have."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,12 +17,13 @@ from nas.errors import StoreError, StudyError
 from nas.layers import lower, peak_activation_bytes, total_macs, total_params
 from nas.stopping import SuccessiveHalving
 from nas.store.owners import this_process
-from nas.store.records import Sizes, StoredTrial, changed_versions
+from nas.store.records import Place, Sizes, StoredTrial, changed_versions
 from nas.store.store import Store
 from nas.trial import Metrics, Outcome, Proposal, Recalling, Strategy, Trial, TrialState
 
 LEASE_SECONDS = 60.0  # after which another process may take over a study whose driver fell silent
 _HEARTBEAT_SECONDS = 10.0
+_PLACING_SECONDS = 1.0  # a shorter trial costs no transaction for its place
 _ASKED_EVERY, _ASKED = 20, 20  # recorded proposals that a replay finds anew to compare: these, and so many at the end
 _RECORDED_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "optuna")
 
@@ -100,6 +102,8 @@ class Study:
         self._fidelity, self._inherited = fidelity, inherited
         self._owner = this_process()
         self._last_beat = time.monotonic()
+        self._places: dict[int, Place] = {}  # by number, of running trials; still to be recorded
+        self._last_placing = -math.inf
         self._versions = {**software_versions(), **(judged_by or {})}
         self._asked = 0
         self._told = 0
@@ -211,8 +215,8 @@ class Study:
         self._hear(replace(trial, state=outcome.state, outcome=outcome, told=self._told), source.id)
 
     def placed(self, trial: Trial, host: str, pid: int) -> None:
-        """Record where the trial runs."""
-        self._store.place(self.name, trial.number, host, pid)
+        """Have it recorded where the trial runs: by the next `idle`, or with its outcome if that is first."""
+        self._places[trial.number] = Place(host, pid)
 
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:
         """Record one epoch; True: the trial should stop with it."""
@@ -222,11 +226,12 @@ class Study:
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Record the outcome durably, then let the strategy hear it."""
-        self._store.finish(self.name, trial.number, outcome, self._told)
+        self._store.finish(self.name, trial.number, outcome, self._told, self._places.pop(trial.number, None))
         self._hear(replace(trial, state=outcome.state, outcome=outcome, told=self._told))
 
     def lost(self, trial: Trial, reason: str) -> None:
         """Queue the trial of a dead worker again; after three losses it has failed."""
+        self._places.pop(trial.number, None)
         if self._store.requeue(self.name, trial.number, reason) is TrialState.WAITING:
             self._waiting.append(replace(trial, state=TrialState.WAITING))
             return
@@ -244,9 +249,12 @@ class Study:
         return Entry(self._ids[trial.number], trial, self._target.latency_ms(trial.proposal.architecture), source)
 
     def idle(self) -> None:
-        """Prolong the lease now and then."""
+        """Now and then prolong the lease and record where trials run."""
         self._listener.tick()
         self._beat()
+        if self._places and time.monotonic() - self._last_placing > _PLACING_SECONDS:
+            self._store.place(self.name, self._places)
+            self._places, self._last_placing = {}, time.monotonic()
 
     def _beat(self) -> None:
         if time.monotonic() - self._last_beat > _HEARTBEAT_SECONDS:

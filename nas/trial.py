@@ -146,7 +146,7 @@ class TrialQueue(Protocol):
         ...
 
     def placed(self, trial: Trial, host: str, pid: int) -> None:
-        """Record which process the trial was given to; for those who ask who works on what."""
+        """Have it recorded which process the trial was given to; for those who ask who works on what."""
         ...
 
     def report(self, trial: Trial, epoch: int, metrics: Metrics) -> bool:

@@ -1,6 +1,8 @@
 """`nas status`: what the rows of a study say of its pace, its driver and its workers."""
 
 import json
+import os
+import socket
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -36,6 +38,7 @@ def study(store):
             opened.placed(trial, "hydra", 12)
             opened.tell(trial, Outcome({"accuracy": 0.5 + trial.number / 10}))
         opened.placed(asked[2], "phoenix", 7)
+        opened.idle()
         yield opened
 
 
@@ -59,6 +62,32 @@ def test_workers_are_those_that_run_trials_or_ended_one_lately(store, study, mon
     assert found.workers[0].seen_at == NOW - timedelta(seconds=300)
     set_times(store, monkeypatch, (900, 700))
     assert "hydra" not in [w.host for w in store.activity("s").workers]
+
+
+def test_a_short_trial_is_two_transactions(store):
+    """Its place is recorded with its outcome."""
+    with open_study(store) as opened:
+        committed = []
+        sa.event.listen(store._database.engine, "commit", committed.append)
+        trial = opened.ask()
+        opened.placed(trial, "hydra", 12)
+        opened.tell(trial, Outcome({"accuracy": 0.5}))
+        assert len(committed) == 2
+    (stored,) = store.trials("s")
+    assert (stored.host, stored.pid) == ("hydra", 12)
+
+
+def test_the_place_of_a_lost_trial_is_forgotten(store):
+    with open_study(store) as opened:
+        trial = opened.ask()
+        opened.placed(trial, "hydra", 12)
+        opened.lost(trial, "hydra went away")
+        again = opened.ask()
+        assert again.number == trial.number
+        opened.idle()
+        opened.tell(again, Outcome({"accuracy": 0.5}))
+    (stored,) = store.trials("s")
+    assert (stored.host, stored.pid) == (socket.gethostname(), os.getpid())
 
 
 @pytest.mark.parametrize(

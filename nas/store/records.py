@@ -30,6 +30,14 @@ class Sizes:
     peak_activation_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The process that a trial was given to."""
+
+    host: str
+    pid: int
+
+
 COLUMNS = (
     "trial", "study", "number", "state", "accuracy", "latency_ms", "target", "latency_version", "macs", "params",
     "peak_activation_bytes", "architecture", "epochs", "seed", "parent", "source", "lost", "error", "started_at",

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nas.architecture import Architecture
-from nas.store.records import Sizes, StoredTrial
+from nas.store.records import Place, Sizes, StoredTrial
 from nas.trial import Metrics, Outcome, Proposal, Trial, TrialState
 
 _HOST = socket.gethostname()
@@ -49,7 +49,12 @@ def trial_row(trial: Trial, versions: Mapping[str, str]) -> dict[str, Any]:
 
 def start_row(versions: Mapping[str, str]) -> dict[str, Any]:
     """The columns that say where, when and with what software a trial began."""
-    return {"started_at": now(), "host": _HOST, "pid": os.getpid(), "versions": dict(versions)}
+    return {"started_at": now(), **place_row(Place(_HOST, os.getpid())), "versions": dict(versions)}
+
+
+def place_row(place: Place) -> dict[str, Any]:
+    """The columns that say which process a trial was given to."""
+    return {"host": place.host, "pid": place.pid}
 
 
 def end_row(outcome: Outcome, told: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from nas.storage import open_folder
 from nas.store import fronts, leases, owners, queries, reading, registry, rows, transitions
 from nas.store.activity import Activity, activity
 from nas.store.database import Database
-from nas.store.records import FRONT_OBJECTIVES, Limits, Objective, Predictor, Sizes, StoredTrial, StudyRecord
+from nas.store.records import FRONT_OBJECTIVES, Limits, Objective, Place, Predictor, Sizes, StoredTrial, StudyRecord
 from nas.store.schema import latencies, trials
 from nas.store.url import StoreUrl
 from nas.trial import Metrics, Outcome, Trial, TrialState
@@ -205,19 +205,24 @@ class Store:
             study, lambda connection, of: transitions.report(connection, of, number, epoch, metrics), durable=False
         )
 
-    def place(self, study: str, number: int, host: str, pid: int) -> None:
-        """Record which process runs a running trial, as durably as the trial itself."""
-        self._write_study(
-            study, lambda connection, of: transitions.place(connection, of, number, host, pid), durable=False
-        )
+    def place(self, study: str, places: Mapping[int, Place]) -> None:
+        """Record which processes run running trials, by number, as durably as the trials themselves."""
 
-    def finish(self, study: str, number: int, outcome: Outcome, told: int) -> None:
-        """RUNNING -> COMPLETE, STOPPED or FAILED, once.
+        def put(connection: sa.Connection, of: int) -> None:
+            for number, place in places.items():
+                transitions.put(connection, of, number, place)
+
+        self._write_study(study, put, durable=False)
+
+    def finish(self, study: str, number: int, outcome: Outcome, told: int, place: Place | None = None) -> None:
+        """RUNNING -> COMPLETE, STOPPED or FAILED, once; at `place`, if that was not recorded before.
 
         Raises:
             StoreError: the trial is not running; what it was before is kept.
         """
-        self._write_study(study, lambda connection, of: transitions.finish(connection, of, number, outcome, told))
+        self._write_study(
+            study, lambda connection, of: transitions.finish(connection, of, number, outcome, told, place)
+        )
 
     def requeue(self, study: str, number: int, reason: str, max_lost: int = 3) -> TrialState:
         """RUNNING -> WAITING because its worker vanished; FAILED with `reason` when that happened `max_lost` times.

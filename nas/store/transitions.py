@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from nas.architecture import Architecture
 from nas.errors import StoreError
 from nas.store import rows
-from nas.store.records import Sizes
+from nas.store.records import Place, Sizes
 from nas.store.rows import Row
 from nas.store.schema import architectures, epochs, latencies, studies, trials
 from nas.trial import Metrics, Outcome, TrialState
@@ -62,15 +62,19 @@ def report(connection: sa.Connection, study_id: int, number: int, epoch: int, me
     connection.execute(_REPORT[connection.dialect.name], values)
 
 
-def place(connection: sa.Connection, study_id: int, number: int, host: str, pid: int) -> None:
+def put(connection: sa.Connection, study_id: int, number: int, place: Place) -> None:
     """Record where a trial runs."""
     trial = _require(connection, study_id, number, TrialState.RUNNING)
-    _update(connection, trial.id, {"host": host, "pid": pid})
+    _update(connection, trial.id, rows.place_row(place))
 
 
-def finish(connection: sa.Connection, study_id: int, number: int, outcome: Outcome, told: int) -> None:
+def finish(  # noqa: PLR0913, PLR0917  # all that is known of an end
+    connection: sa.Connection, study_id: int, number: int, outcome: Outcome, told: int, place: Place | None
+) -> None:
     """RUNNING -> COMPLETE, STOPPED or FAILED."""
     values = rows.end_row(outcome, told) | {"of_study": study_id, "of_number": number}
+    if place is not None:
+        values |= rows.place_row(place)
     if connection.execute(_FINISH, values).rowcount == 0:
         _require(connection, study_id, number, TrialState.RUNNING)
         raise AssertionError("a running trial that cannot be finished")
