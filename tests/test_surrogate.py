@@ -1,5 +1,6 @@
 """The parts of the model-based search: descriptors, model, aims, candidates; and what they reach together."""
 
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -16,6 +17,7 @@ from nas.space import load_space
 from nas.strategies import surrogate
 from nas.strategies.acquisition import Aims, believing
 from nas.strategies.candidates import Candidates
+from nas.strategies.described import Described, Growing, join
 from nas.strategies.descriptors import Descriptor, presence
 from nas.strategies.gaussian_process import AccuracyModel, Effects, instructive
 from nas.strategies.posterior import Posterior
@@ -366,3 +368,15 @@ def _accurate_and_fast(strategy) -> float:
         max((world().accuracy(a) for a in trials if problem.latency_ms(a) <= limit), default=0.0) for limit in limits
     ]
     return float(np.mean(best))
+
+
+def test_described_genotypes_grow_one_by_one_without_changing():
+    rng = np.random.default_rng(0)
+    parts = [Described(rng.integers(3, size=(1, 4)), *(rng.random((1, 2)) for _ in range(4))) for _ in range(20)]
+    growing = Growing(parts[0].only(slice(0)))
+    for part in parts:
+        growing.append(part)
+    assert len(growing) == 20
+    chosen = np.array([19, 0, 7])
+    found, expected = growing.only(chosen), join([parts[index] for index in chosen])
+    assert all(np.array_equal(a, b) for a, b in zip(astuple(found), astuple(expected), strict=True))

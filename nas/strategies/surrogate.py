@@ -1,7 +1,6 @@
 """Search by a model of accuracy that learns from the study's own trials; latency needs no model, it is known."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
 from random import Random
 from typing import final
 
@@ -12,6 +11,7 @@ from nas.errors import SpaceError
 from nas.strategies.acquisition import Aims, believing
 from nas.strategies.candidates import Candidates
 from nas.strategies.costs import Genotypes
+from nas.strategies.described import Described, Growing, join
 from nas.strategies.descriptors import Descriptor, presence
 from nas.strategies.gaussian_process import AccuracyModel, Values, instructive
 from nas.strategies.ledger import Ledger
@@ -31,30 +31,6 @@ _TRIES = 256  # of the judged that may turn out to be known
 _BATCHED_FROM = 500  # proposals from which on a study with many workers gets its proposals in batches
 _WORKERS_OF_ONE = 32  # running trials for each proposal of a batch beyond the first; so below it nothing is a batch
 _BELIEVED = 300  # running trials, the last ones, that the model takes to come out as expected
-
-
-@dataclass(frozen=True, slots=True)
-class _Described:
-    """Genotypes with what the model needs to judge them; every reward is linear in accuracy."""
-
-    genotypes: Genotypes
-    descriptors: Values
-    costs: Values  # (N, costs): what the front is wanted of, besides accuracy
-    offsets: Values  # rewards of accuracy 0
-    slopes: Values
-
-    def rewards(self, model: AccuracyModel) -> Values:
-        """Expected rewards (N,)."""
-        return self.offsets + self.slopes * model.mean(self.descriptors)
-
-    def only(self, chosen: NDArray[np.intp] | list[bool]) -> "_Described":
-        """Some of them."""
-        return _Described(*(getattr(self, field.name)[chosen] for field in fields(self)))
-
-
-def join(parts: Sequence[_Described]) -> _Described:
-    """All of them, one behind the other."""
-    return _Described(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Described)))
 
 
 @final
@@ -86,7 +62,7 @@ class Surrogate:
         self._aims = Aims.over(self._sample.costs, self._highest())
         self._model = AccuracyModel()
         self._running: dict[str, Candidate] = {}  # by architecture id, in the order of proposing
-        self._told: list[_Described] = []  # one each
+        self._told = Growing(self._sample.only(slice(0)))
         self._accuracies: list[float] = []  # NaN: none
         self._heard = 0  # of them, those that are there
         self._batch: list[NDArray[np.intp]] = []  # genotypes to be proposed before the model is asked again
@@ -200,7 +176,7 @@ class Surrogate:
         gain = self._aims.gain(shortlist.costs, rewards, doubt * shortlist.slopes, best)
         return shortlist.genotypes[np.argsort(-gain, kind="stable")]
 
-    def _apart(self, shortlist: _Described, best: Values, count: int) -> Genotypes:
+    def _apart(self, shortlist: Described, best: Values, count: int) -> Genotypes:
         """The `count` candidates to try at once: each the most promising if those before it came out as expected."""
         expected, covariance, noise = self._model.mean_and_covariance(shortlist.descriptors)
         rewards = shortlist.offsets + shortlist.slopes * expected
@@ -212,11 +188,11 @@ class Surrogate:
         )
         return shortlist.genotypes[chosen]
 
-    def _learn(self) -> _Described:
+    def _learn(self) -> Described:
         """Fit the model to what was told, or the instructive part of it, which is given."""
         accuracies = self._known_accuracies()
         chosen = instructive(accuracies)
-        known = join([self._told[index] for index in chosen])
+        known = self._told.only(chosen)
         running = self._describe(self._rows(list(self._running.values())[-_BELIEVED:]))
         self._model.fit(known.descriptors, accuracies[chosen], running)
         return known
@@ -229,7 +205,7 @@ class Surrogate:
             accuracies[missing] = np.quantile(accuracies[~missing], np.array(self._quantiles)[missing])
         return accuracies
 
-    def _pool(self, known: _Described, best: Values) -> _Described:
+    def _pool(self, known: Described, best: Values) -> Described:
         """The networks among which the choice is: all of a small space, or those bred from the best known ones."""
         if self._candidates.everything is not None:
             return self._sample
@@ -240,11 +216,11 @@ class Surrogate:
             pool = join([elite, self._described(self._candidates.bred(elite.genotypes, _BRED, rng))])
         return pool
 
-    def _order(self, pool: _Described, best: Values) -> NDArray[np.intp]:
+    def _order(self, pool: Described, best: Values) -> NDArray[np.intp]:
         """The networks by how far they are expected to be ahead, the farthest first."""
         return np.argsort(-self._aims.promise(pool.costs, pool.rewards(self._model), best), kind="stable")
 
-    def _described(self, genotypes: Genotypes) -> _Described:
+    def _described(self, genotypes: Genotypes) -> Described:
         problem, costs = self._problem, self._candidates.costs
         latencies = costs.latency_ms(genotypes)
         wanted = np.array([costs.of(name)(genotypes) for name in problem.front]).reshape(-1, len(genotypes)).T
@@ -255,7 +231,7 @@ class Surrogate:
                 np.array([problem.reward(accuracy, latency_ms) for latency_ms in latencies.tolist()])
                 for accuracy in (0.0, 1.0)
             )
-        return _Described(genotypes, self._describe(genotypes), wanted, none, all_right - none)
+        return Described(genotypes, self._describe(genotypes), wanted, none, all_right - none)
 
     def _highest(self) -> Values:
         """Up to which costs the front is wanted: latency up to the budget, others as the sample has them."""
