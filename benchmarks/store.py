@@ -1,6 +1,6 @@
 """What the trial store can do with a million trials, beside Optuna's storage where there is something to compare.
 
-    python -m benchmarks.store [--trials 1000000] [--seconds 60] [--rounds 10] [--keep FOLDER] [--json]
+    python -m benchmarks.store [--trials 1000000] [--seconds 60] [--rounds 40] [--keep FOLDER] [--json]
 
 Trials are random networks of 22 blocks with 6 choices each. The large database is filled by bulk inserts of the rows
 that the store itself would write; all that is timed goes through the store, or the command line. Recording is timed
@@ -264,7 +264,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=10, help=f"of {PER_ROUND} trials each")
+    parser.add_argument("--rounds", type=int, default=40, help=f"of {PER_ROUND} trials each")
     parser.add_argument("--seconds", type=float, default=60, help="for which 8 processes write")
     parser.add_argument("--keep", type=Path, help="a folder for the large database, which the next run takes up")
     parser.add_argument("--json", action="store_true")
