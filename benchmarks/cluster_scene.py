@@ -89,7 +89,9 @@ class Scene:
     def _kill_worker(self, rng: Random) -> None:
         """As the kernel does when memory runs out; one that trains, if there is one."""
         with Store.open(self.url) as store:
-            busy = [worker.pid for worker in store.activity(STUDY).workers if worker.running]
+            activity = store.activity(STUDY)
+            driver = None if activity.driver is None else activity.driver.pid  # stands for a worker not recorded yet
+            busy = [worker.pid for worker in activity.workers if worker.running and worker.pid != driver]
         if busy:
             with suppress(ProcessLookupError):
                 os.kill(rng.choice(busy), signal.SIGKILL)

@@ -23,7 +23,7 @@ from nas.trial import Metrics, Outcome, Proposal, Recalling, Strategy, Trial, Tr
 
 LEASE_SECONDS = 60.0  # after which another process may take over a study whose driver fell silent
 _HEARTBEAT_SECONDS = 10.0
-_PLACING_SECONDS = 1.0  # a shorter trial costs no transaction for its place
+_PLACING_SECONDS = 1.0  # between two writes of places; of trials that ended meanwhile they are written with the end
 _ASKED_EVERY, _ASKED = 20, 20  # recorded proposals that a replay finds anew to compare: these, and so many at the end
 _RECORDED_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "optuna")
 
@@ -231,8 +231,8 @@ class Study:
 
     def lost(self, trial: Trial, reason: str) -> None:
         """Queue the trial of a dead worker again; after three losses it has failed."""
-        self._places.pop(trial.number, None)
-        if self._store.requeue(self.name, trial.number, reason) is TrialState.WAITING:
+        place = self._places.pop(trial.number, None)
+        if self._store.requeue(self.name, trial.number, reason, place=place) is TrialState.WAITING:
             self._waiting.append(replace(trial, state=TrialState.WAITING))
             return
         failed = Outcome(error=reason)

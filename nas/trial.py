@@ -162,7 +162,7 @@ class TrialQueue(Protocol):
         ...
 
     def idle(self) -> None:
-        """Called about once a second while the executor waits: heartbeat, progress."""
+        """Called about once a second while the executor waits: heartbeat, progress, where trials run."""
         ...
 
 

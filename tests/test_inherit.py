@@ -184,6 +184,28 @@ def test_equal_blocks_on_one_width_count_each():
     torch.testing.assert_close(score_filters(parent, network, "l2")[0], expected)
 
 
+def test_taylor_is_half_the_mean_squared_slope_of_gates_on_the_network_as_it_is():
+    network = Architecture(32, (ConvBlock(8, 3, 2, "relu"), ConvBlock(16, 3, 2, "hswish"), PoolBlock()))
+    parent = lively(network)
+    before = {name: value.clone() for name, value in parent.state_dict().items()}
+    seen = list(batches(network))
+    found = score_filters(parent, network, "taylor", seen)
+    assert all(torch.equal(value, before[name]) for name, value in parent.state_dict().items())
+    squares = [[], []]
+    for images, labels in seen:
+        gates = [torch.ones(len(images), width, 1, 1, requires_grad=True) for width in (8, 16)]
+        x = images
+        parent.eval()
+        for block, gate in zip(parent.blocks[:2], gates, strict=True):
+            x = block(x) * gate
+        logits = parent.classifier(parent.blocks[2:](x))
+        torch.nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
+        for square, gate in zip(squares, gates, strict=True):
+            square.append(gate.grad.flatten(1).square())
+    for score, square in zip(found, squares, strict=True):
+        torch.testing.assert_close(score, torch.cat(square).mean(0) / 2, rtol=1e-3, atol=1e-7)
+
+
 def test_taylor_asks_for_images_and_an_unknown_importance_for_a_known_one():
     architecture = load_reference("mobilenet_v1_025").with_num_classes(10)
     with pytest.raises(NasError, match="taylor needs batches"):

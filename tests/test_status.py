@@ -10,13 +10,14 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
+from nas import study as study_module
 from nas.cli import status
 from nas.cli.main import nas
 from nas.store import leases
 from nas.store.owners import this_process
 from nas.store.schema import studies, trials
 from nas.store.store import Store
-from nas.trial import Outcome
+from nas.trial import Outcome, TrialState
 from tests.study_helpers import drive, open_study
 
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
@@ -88,6 +89,34 @@ def test_the_place_of_a_lost_trial_is_forgotten(store):
         opened.tell(again, Outcome({"accuracy": 0.5}))
     (stored,) = store.trials("s")
     assert (stored.host, stored.pid) == (socket.gethostname(), os.getpid())
+
+
+def test_a_trial_that_lost_three_workers_failed_at_the_place_of_the_last(store):
+    with open_study(store) as opened:
+        for pid in (12, 13, 14):
+            trial = opened.ask()
+            opened.placed(trial, "hydra", pid)
+            opened.lost(trial, "hydra went away")
+    (stored,) = store.trials("s")
+    assert (stored.trial.state, stored.host, stored.pid) == (TrialState.FAILED, "hydra", 14)
+
+
+def test_places_of_running_trials_are_written_together_and_not_at_each_tick(store, monkeypatch):
+    monkeypatch.setattr(study_module, "_PLACING_SECONDS", 1e9)
+    with open_study(store) as opened:
+        first, second, third = (opened.ask() for _ in range(3))
+        committed = []
+        sa.event.listen(store._database.engine, "commit", committed.append)
+        opened.placed(first, "hydra", 12)
+        opened.placed(second, "hydra", 13)
+        opened.idle()
+        assert len(committed) == 1
+        opened.placed(third, "hydra", 14)
+        opened.idle()
+        assert [stored.pid for stored in store.trials("s")] == [12, 13, os.getpid()]
+        monkeypatch.setattr(study_module, "_PLACING_SECONDS", 0)
+        opened.idle()
+        assert [stored.pid for stored in store.trials("s")] == [12, 13, 14]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from nas.strategies.candidates import Candidates
 from nas.strategies.described import Described, Growing, join
 from nas.strategies.descriptors import Descriptor, presence
 from nas.strategies.gaussian_process import AccuracyModel, Effects, instructive
-from nas.strategies.posterior import Posterior
+from nas.strategies.posterior import Posterior, effects
 from nas.strategies.registry import make_strategy
 from nas.trial import Outcome, Proposal
 from tests.strategy_worlds import World, ended, search, space_of, within
@@ -211,6 +211,13 @@ def test_a_posterior_is_that_of_scikit_learn_to_the_last_bit():
     assert np.array_equal(ours.mean(asked), theirs.predict(asked))
     assert all(map(np.array_equal, ours.mean_and_std(asked), theirs.predict(asked, return_std=True)))
     assert all(map(np.array_equal, ours.mean_and_covariance(asked), theirs.predict(asked, return_cov=True)))
+
+
+@pytest.mark.parametrize("count", [1, 128, 300])
+def test_effects_are_the_same_however_many_rows_there_are(count):
+    x, y = rng().normal(size=(count, 7)), rng().normal(size=(5, 7))
+    inner = 1 + x @ y.T
+    assert np.allclose(effects(0.7, 0.13, x, y), 0.7 * inner + 0.13 * inner**2, rtol=1e-12)
 
 
 def test_choices_that_believe_in_those_before_are_those_of_a_process_fitted_again():

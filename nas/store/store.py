@@ -224,7 +224,9 @@ class Store:
             study, lambda connection, of: transitions.finish(connection, of, number, outcome, told, place)
         )
 
-    def requeue(self, study: str, number: int, reason: str, max_lost: int = 3) -> TrialState:
+    def requeue(
+        self, study: str, number: int, reason: str, max_lost: int = 3, place: Place | None = None
+    ) -> TrialState:
         """RUNNING -> WAITING because its worker vanished; FAILED with `reason` when that happened `max_lost` times.
 
         A trial that fails here is told next: its `told` follows the largest of the study. Epochs of a
@@ -234,7 +236,7 @@ class Store:
             StoreError: the trial is not running.
         """
         return self._write_study(
-            study, lambda connection, of: transitions.requeue(connection, of, number, reason, max_lost)
+            study, lambda connection, of: transitions.requeue(connection, of, number, reason, max_lost, place)
         )
 
     def postpone(self, study: str) -> None:

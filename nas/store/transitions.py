@@ -72,9 +72,7 @@ def finish(  # noqa: PLR0913, PLR0917  # all that is known of an end
     connection: sa.Connection, study_id: int, number: int, outcome: Outcome, told: int, place: Place | None
 ) -> None:
     """RUNNING -> COMPLETE, STOPPED or FAILED."""
-    values = rows.end_row(outcome, told) | {"of_study": study_id, "of_number": number}
-    if place is not None:
-        values |= rows.place_row(place)
+    values = _ended(outcome, told, place) | {"of_study": study_id, "of_number": number}
     if connection.execute(_FINISH, values).rowcount == 0:
         _require(connection, study_id, number, TrialState.RUNNING)
         raise AssertionError("a running trial that cannot be finished")
@@ -86,7 +84,9 @@ def start(connection: sa.Connection, study_id: int, number: int, versions: Mappi
     _update(connection, trial.id, {"state": TrialState.RUNNING, **rows.start_row(versions)})
 
 
-def requeue(connection: sa.Connection, study_id: int, number: int, reason: str, max_lost: int) -> TrialState:
+def requeue(  # noqa: PLR0913, PLR0917  # all that is known of a loss
+    connection: sa.Connection, study_id: int, number: int, reason: str, max_lost: int, place: Place | None
+) -> TrialState:
     """RUNNING -> WAITING, or FAILED when that happened `max_lost` times, told after all others of the study."""
     trial = _require(connection, study_id, number, TrialState.RUNNING)
     lost = trial.lost + 1
@@ -94,7 +94,7 @@ def requeue(connection: sa.Connection, study_id: int, number: int, reason: str, 
         _wait(connection, trial.id, lost)
         return TrialState.WAITING
     last = connection.execute(sa.select(sa.func.max(trials.c.told)).where(trials.c.study_id == study_id)).scalar()
-    end = rows.end_row(Outcome(error=reason), told=0 if last is None else last + 1)
+    end = _ended(Outcome(error=reason), 0 if last is None else last + 1, place)
     _update(connection, trial.id, {"lost": lost, **end})
     return TrialState.FAILED
 
@@ -115,6 +115,11 @@ def _require(connection: sa.Connection, study_id: int, number: int, state: Trial
     if trial is None:
         raise StoreError(f"study {study!r} has no trial {number}")
     raise StoreError(f"trial {number} of study {study!r} is {trial.state}; expected {state}")
+
+
+def _ended(outcome: Outcome, told: int, place: Place | None) -> dict[str, Any]:
+    """The columns that an end changes; those of its place if it was not recorded before."""
+    return rows.end_row(outcome, told) | ({} if place is None else rows.place_row(place))
 
 
 def _update(connection: sa.Connection, trial_id: int, values: dict[str, Any]) -> None:
