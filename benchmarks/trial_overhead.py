@@ -63,7 +63,7 @@ class Marks:
     def end(self) -> None:
         """One more is recorded."""
         self.ends.append((time.perf_counter(), time.process_time()))
-        if len(self.ends) % 500 == 0:
+        if len(self.ends) % _RECENT == 0:
             print(f"{self.name}: {len(self.ends)} trials, {self.at(len(self.ends))}", file=sys.stderr, flush=True)
 
     def at(self, count: int) -> dict[str, float]:
@@ -79,9 +79,15 @@ class Marks:
         return {key: round(value, 2) for key, value in found.items()}
 
     def figures(self) -> dict[str, Any]:
-        """At each mark that was reached, and at the last trial."""
+        """At each mark that was reached and at the last trial, and all the way in steps."""
         counts = sorted({*(mark for mark in _MARKS if mark <= len(self.ends)), len(self.ends)})
-        return {"trials": len(self.ends), "at": {str(count): self.at(count) for count in counts if count > 1}}
+        return {
+            "trials": len(self.ends),
+            "at": {str(count): self.at(count) for count in counts if count > 1},
+            f"means_of_{_RECENT}": [
+                self.at(count)["ms_per_trial"] for count in range(_RECENT, len(self.ends) + 1, _RECENT)
+            ],
+        }
 
     def started(self, entry: Entry) -> None:
         """A trial was asked for and recorded as running."""
