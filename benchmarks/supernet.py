@@ -75,7 +75,7 @@ class Sizes:
         return FOLDER / f"{self.images}-{self.resolution}-{self.epochs}-{self.proxy_epochs}-{self.full_epochs}"
 
 
-FULL = Sizes(networks=16, images=10_000, resolution=64, epochs=6, proxy_epochs=3, full_epochs=20, seeds=3, steps=10)
+FULL = Sizes(networks=16, images=10_000, resolution=64, epochs=6, proxy_epochs=3, full_epochs=8, seeds=3, steps=10)
 PILOT = Sizes(networks=4, images=1000, resolution=32, epochs=2, proxy_epochs=1, full_epochs=2, seeds=1, steps=3)
 
 
