@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.arguments import positive
 from benchmarks.cluster_faults import three_kills
 from benchmarks.cluster_soak import soak
 from benchmarks.simulated_cluster import Setting, simulate
@@ -27,8 +28,8 @@ def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.distributed", description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=("simulated", "faults", "overhead", "soak"), required=True)
-    parser.add_argument("--workers", type=int, help="[default: simulated 1,000, overhead 4]")
-    parser.add_argument("--trials", type=int, help="[default: simulated 100,000, overhead 10,000, faults 60]")
+    parser.add_argument("--workers", type=positive, help="[default: simulated 1,000, overhead 4]")
+    parser.add_argument("--trials", type=positive, help="[default: simulated 100,000, overhead 10,000, faults 60]")
     parser.add_argument("--epochs", type=int, default=3, help="that a simulated training reports")
     parser.add_argument("--strategy", help="[default: surrogate; overhead: random, then surrogate]")
     parser.add_argument("--mean-seconds", type=float, help="of a simulated training  [default: as the real ones]")

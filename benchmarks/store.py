@@ -26,6 +26,7 @@ import optuna
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
 
+from benchmarks.arguments import positive
 from benchmarks.store_rows import BLOCKS, CHOICES, VERSIONS, draw, figures_of, fill, network
 from nas.errors import StoreError
 from nas.pareto import front
@@ -263,8 +264,8 @@ def measure(large_path: Path, scratch: Path, count: int, rounds: int, seconds: f
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=40, help=f"of {PER_ROUND} trials each")
+    parser.add_argument("--trials", type=positive, default=1_000_000)
+    parser.add_argument("--rounds", type=positive, default=40, help=f"of {PER_ROUND} trials each")
     parser.add_argument("--seconds", type=float, default=60, help="for which 8 processes write")
     parser.add_argument("--keep", type=Path, help="a folder for the large database, which the next run takes up")
     parser.add_argument("--json", action="store_true")

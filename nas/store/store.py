@@ -229,8 +229,8 @@ class Store:
     ) -> TrialState:
         """RUNNING -> WAITING because its worker vanished; FAILED with `reason` when that happened `max_lost` times.
 
-        A trial that fails here is told next: its `told` follows the largest of the study. Epochs of a
-        trial that waits again are forgotten.
+        One that fails did so at `place`, if that was not recorded before, and is told next: its `told` follows the
+        largest of the study. Epochs of a trial that waits again are forgotten.
 
         Raises:
             StoreError: the trial is not running.

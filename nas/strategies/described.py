@@ -46,7 +46,7 @@ class Growing:
         """Add them at the end."""
         end = self._count + len(more.genotypes)
         if end > len(self._room.genotypes):
-            self._room = join([self._room, *[more] * (1 + end // len(more.genotypes))])
+            self._room = join([self._room, *[more] * (1 + end // len(more.genotypes))])  # twice as much, and a little
         for values, new in zip(_arrays(self._room), _arrays(more), strict=True):
             values[self._count : end] = new
         self._count = end
