@@ -74,7 +74,7 @@ HOMES = {
         "accuracy.score",
         "pipeline.interval",
     ),
-    "matplotlib": ("report.front", "latency.validation", "latency.steps_plot"),
+    "matplotlib": ("report.picture", "latency.validation", "latency.steps_plot"),
     "moocore": ("pareto",),
     "pyarrow": ("exchange.table",),
     "ray": ("executors.ray",),

@@ -76,6 +76,8 @@ def _drawn(store: "Store", studies: tuple[str, ...], path: Path) -> dict[str, An
     records = comparable(store, studies, None)
     names, limit = [record.name for record in records], largest_budget(records)
     front = store.front(names, max_latency_ms=limit)
-    published = published_ms(load_device(front[0].target)) if front and front[0].target else {}
+    published = {}
+    if front and front[0].target:
+        published = published_ms(load_device(front[0].target), front[0].trial.proposal.architecture.num_classes)
     plot_front(store.points(names), front, path, budget_ms=limit, published=published)
     return {"file": str(path), "bytes": path.stat().st_size}

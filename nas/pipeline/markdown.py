@@ -49,7 +49,8 @@ def _networks(record: Record) -> str:
         for one in record["networks"]
     ]
     columns = ("network", "test accuracy, %", f"{record['target']}, ms", "MAdds, M", "params, M")
-    return "## Networks\n\n" + table(columns, rows)
+    picture = "![Test accuracy of each network, and what leaving something out changes](report.png)"
+    return f"## Networks\n\n{table(columns, rows)}\n\n{picture}"
 
 
 def _claims(record: Record) -> str:
@@ -151,8 +152,8 @@ def _how(record: Record) -> str:
         f"## How it came about\n\n- Winners of the searches: {searches}.\n"
         f"- Wall time, {_minutes(sum(seconds.values()))} in all: {times}.\n- Versions: {versions}.\n"
         f"- Beside this file: `report.json` with all figures, `report.html`, a page of all trials, "
-        f"`report.trials.csv`, a table of them, and `report.architecture.json`, the found network, which every "
-        f"command of nas takes."
+        f"`report.trials.csv`, a table of them, `report.png`, the picture above, and `report.architecture.json`, the "
+        f"found network, which every command of nas takes."
     )
 
 

@@ -16,6 +16,7 @@ from nas.pipeline.markdown import markdown
 from nas.pipeline.report import study_record
 from nas.pipeline.steps import Result
 from nas.report.compared import read_run
+from nas.report.comparison import plot_comparison
 from nas.report.content import page_content
 from nas.report.html import write_page
 from nas.store.records import COLUMNS
@@ -103,5 +104,6 @@ def _write_report(bench: Bench, done: dict[str, Result]) -> Path:
     write_csv(({name: line[name] for name in columns} for line in bench.store.lines(names)), columns, lines)
     write_text(folder / "report.trials.csv", lines.getvalue())
     write_text(folder / "report.md", markdown(record))
+    plot_comparison(record, folder / "report.png")
     write_page(page_content(bench.store, names, runs=[read_run(folder / "report.json")]), folder / "report.html")
     return folder / "report.md"

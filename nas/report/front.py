@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import NasError
+from nas.report.picture import BEST, BUDGET, DOT, FRONT, INK, new_figure, save_picture
 from nas.store.records import StoredTrial
 
-_DOT, _FRONT, _BEST, _BUDGET, _INK = "#9aa5b1", "#0072b2", "#c44e00", "#8e3a73", "#1b2127"  # those of the page
 _MANY = 10_000  # dots, from which on an SVG holds them as a picture
 
 
@@ -32,24 +32,22 @@ def plot_front(  # noqa: PLR0913 - what is drawn, and how
     Raises:
         NasError: nothing to draw, an unknown format, or a file that cannot be written.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, needed here alone
-
     if len(points) == 0:
         raise NasError("no finished trial to draw")
     judged = "predicted" if front and all(trial.predicted for trial in front) else "trained"
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
-    dots: dict[str, Any] = {"color": _DOT, "linewidths": 0, "rasterized": len(points) > _MANY}
+    dots: dict[str, Any] = {"color": DOT, "linewidths": 0, "rasterized": len(points) > _MANY}
     axes.scatter(points[:, 1], 100 * points[:, 0], s=18, label=f"{len(points)} {judged} networks", **dots)
     drawn = [trial for trial in front if trial.latency_ms is not None and trial.trial.accuracy is not None]
     steps = [t.latency_ms or 0.0 for t in drawn], [_percent(t) for t in drawn]
-    axes.scatter(*steps, color=_FRONT, linewidths=0, s=34, zorder=3, label="Pareto front")
+    axes.scatter(*steps, color=FRONT, linewidths=0, s=34, zorder=3, label="Pareto front")
     if staircase:
-        axes.step(*steps, where="post", color=_FRONT, linewidth=1.2)
+        axes.step(*steps, where="post", color=FRONT, linewidth=1.2)
     if drawn:
         _label_best(axes, max(drawn, key=_percent))  # of equal ones the fastest
     if budget_ms is not None:
-        axes.axvline(budget_ms, color=_BUDGET, linewidth=1.2, linestyle="--", label=f"budget {budget_ms:g} ms")
+        axes.axvline(budget_ms, color=BUDGET, linewidth=1.2, linestyle="--", label=f"budget {budget_ms:.4g} ms")
     axes.set_xlabel(f"predicted latency on {front[0].target}, ms" if front else "predicted latency, ms")
     what = "predicted accuracy" if judged == "predicted" else "accuracy on held-out images"
     axes.set_ylabel(f"{what}, %")
@@ -61,10 +59,7 @@ def plot_front(  # noqa: PLR0913 - what is drawn, and how
         axes.legend(loc="lower right", framealpha=0.9, edgecolor="none")
     else:
         axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-    try:
-        figure.savefig(path, dpi=160)
-    except (OSError, ValueError) as error:
-        raise NasError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    save_picture(figure, path)
 
 
 def _label_published(axes: Any, published: Mapping[str, float]) -> bool:
@@ -78,27 +73,28 @@ def _label_published(axes: Any, published: Mapping[str, float]) -> bool:
             "marker": "D",
             "markersize": 4.5,
             "markerfacecolor": "white",
-            "markeredgecolor": _INK,
+            "markeredgecolor": INK,
             "linestyle": "none",
         }
         axes.plot(*at[0], clip_on=False, label=label, transform=at[1], **look)
         axes.annotate(
-            name, at[0], xycoords=at[1], xytext=(2, 6), textcoords="offset points", rotation=30, fontsize=8, color=_INK
+            name, at[0], xycoords=at[1], xytext=(2, 6), textcoords="offset points", rotation=30, fontsize=8, color=INK
         )
     axes.set_xlim(low, high)
     return bool(inside)
 
 
 def _label_best(axes: Any, best: StoredTrial) -> None:
-    axes.plot(
-        best.latency_ms, _percent(best), marker="*", markersize=13, color=_BEST, markeredgecolor="white", zorder=4
-    )
+    """A star and its name, on the side that has more room."""
+    low, high = axes.get_xlim()
+    left = (best.latency_ms or 0.0) > (low + high) / 2
+    axes.plot(best.latency_ms, _percent(best), marker="*", markersize=13, color=BEST, markeredgecolor="white", zorder=4)
     axes.annotate(
         f"trial:{best.id}  {best.trial.accuracy:.2%}{' predicted' if best.predicted else ''}",
         (best.latency_ms, _percent(best)),
-        xytext=(-6, 6),
+        xytext=(-6 if left else 6, 6),
         textcoords="offset points",
-        ha="right",
+        ha="right" if left else "left",
         fontsize=9,
     )
 

@@ -32,9 +32,10 @@ WELL_KNOWN = {
 """The networks that a small picture has room for, by the names that it gives them."""
 
 
-def published_ms(device: Device) -> dict[str, float]:
-    """Predicted milliseconds of the well-known networks that the device's table can say."""
-    found = {name: device.total_ms(read_reference(key).architecture) for key, name in WELL_KNOWN.items()}
+def published_ms(device: Device, num_classes: int) -> dict[str, float]:
+    """Predicted milliseconds of the well-known networks, made for `num_classes`, that the device's table can say."""
+    networks = {name: read_reference(key).architecture for key, name in WELL_KNOWN.items()}
+    found = {name: device.total_ms(network.with_num_classes(num_classes)) for name, network in networks.items()}
     return {name: latency[0] for name, latency in found.items() if latency is not None}
 
 
