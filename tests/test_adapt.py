@@ -281,6 +281,7 @@ def test_the_command_prints_the_path_and_its_result_can_be_exported(seed_file, t
     record = json.loads(shown.stdout)
     assert_same_form(record, EXAMPLES["adapt --json"])
     assert record["path"][0]["cut"] is None
+    assert any(step["others"] for step in record["path"][1:])  # halving cuts several widths in a step
     assert record["path"][-1]["latency_ms"] <= 0.9 * SEED_MS
     assert record["latency"][1]["low_ms"] < record["latency"][1]["ms"] < record["latency"][1]["high_ms"]
     exported = json.loads(invoke(f"export trial:{record['final']['trial']} --format onnx-int8 --check --json").stdout)

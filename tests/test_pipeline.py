@@ -105,7 +105,9 @@ def test_the_report_says_what_was_found(whole):
         text = (folder / name).read_text()
         assert socket.gethostname() not in text
         assert str(folder) not in text
+    assert (folder / "report.png").read_bytes().startswith(b"\x89PNG")
     text = (folder / "report.md").read_text()
+    assert "| trial | cut | to | others cut |" in text
     assert all(
         title in text for title in ("## Networks", "## Block by block", "## Ablations", "## Agreement with known")
     )

@@ -171,6 +171,7 @@ def result_record(found: "AdaptResult", latency: "LatencyModel") -> dict[str, An
                 "architecture": step.architecture.id,
                 "cut": None if step.cut is None else str(step.cut),
                 "channels": step.channels,
+                "others": step.others,
                 "proposals": step.proposals,
                 "accuracy": step.accuracy,
                 "latency_ms": step.latency_ms,
@@ -217,12 +218,13 @@ def _print_result(record: dict[str, Any], settings: "AdaptSettings") -> None:
 
     click.echo(f"study {record['study']}: {', '.join(f'{n} {state}' for state, n in record['trials'].items() if n)}\n")
     tables.print_table(
-        ("trial ", "cut ", "to", "of proposals", "accuracy", f"{record['target']} ms"),
+        ("trial ", "cut ", "to", "others cut", "of proposals", "accuracy", f"{record['target']} ms"),
         [
             (
                 f"trial:{step['trial']}",
                 step["cut"] or "(seed)",
                 step["channels"],
+                step["others"] or None,
                 step["proposals"] or None,
                 f"{step['accuracy']:.2%}",
                 f"{step['latency_ms']:.2f}",

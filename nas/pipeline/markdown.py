@@ -132,11 +132,14 @@ def _path(record: Record) -> str:
     steps = record["path"]
     rows = [
         [f"trial:{one['trial']}", one["cut"] or "(the search's winner, trained)", _or_dash(one["channels"]),
-         _percent(one["accuracy"]), f"{one['latency_ms']:.2f}"]
+         one["others"] or "-", _percent(one["accuracy"]), f"{one['latency_ms']:.2f}"]
         for one in steps
     ]  # fmt: skip
-    columns = ("trial", "cut", "to", "held-out accuracy, %", "ms")
-    return f"## NetAdapt's path\n\n{len(steps) - 1} steps.\n\n" + table(columns, rows)
+    columns = ("trial", "cut", "to", "others cut", "held-out accuracy, %", "ms")
+    return (
+        f"## NetAdapt's path\n\n{len(steps) - 1} steps. Widths cut in the same step are counted as others; "
+        f"`report.html` names them.\n\n" + table(columns, rows)
+    )
 
 
 def _how(record: Record) -> str:

@@ -77,6 +77,7 @@ def trim(bench: Bench, searched: Result) -> Result:
             "trial": found.ids[step.number],
             "cut": None if step.cut is None else str(step.cut),
             "channels": step.channels,
+            "others": step.others,
             "accuracy": step.accuracy,
             "latency_ms": step.latency_ms,
         }
