@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import asdict
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -182,3 +183,15 @@ def test_a_file_that_holds_something_else_is_one_line(tmp_path, read, text, mess
         path.write_text(text)
     with pytest.raises(NasError, match=f"given.json: .*{message}"):
         read(path)
+
+
+def test_a_run_names_its_ablations_and_one_without_them_is_refused_in_one_line(tmp_path):
+    record = json.loads((Path(__file__).parents[1] / "runs" / "rediscover_small" / "report.json").read_text())
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(record))
+    names = {row["without"]: row["name"] for row in read_run(path)["ablations"]["rows"]}
+    assert names["hswish"] == "h-swish"
+    assert names["netadapt"] == "NetAdapt (of found)"
+    path.write_text(json.dumps({**record, "ablations": []}))
+    with pytest.raises(NasError, match=r"report\.json: ablations without rows; expected"):
+        read_run(path)

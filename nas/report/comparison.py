@@ -5,15 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.report.compared import left_out
 from nas.report.picture import BEST, DOT, FRONT, INK, new_figure, save_picture
-
-_LEFT_OUT = {
-    "se": "squeeze-and-excite",
-    "hswish": "h-swish",
-    "kernel5": "5x5 kernels",
-    "late_head": "late-stage head",
-    "netadapt": "NetAdapt (of found)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +18,7 @@ class _Row:
     low: float
     high: float
     trainings: Sequence[float] = ()
+    found: bool = False
 
 
 def plot_comparison(record: Mapping[str, Any], path: Path) -> None:
@@ -52,13 +46,12 @@ def plot_comparison(record: Mapping[str, Any], path: Path) -> None:
 def _draw(axes: Any, rows: Sequence[_Row]) -> None:
     """From the top: the interval as a line, the mean as a diamond (a star for the found network), trainings as dots."""
     for place, row in enumerate(rows):
-        ours = row.name.startswith("found")
-        colour = BEST if ours else FRONT
+        colour, marker, size = (BEST, "*", 13) if row.found else (FRONT, "D", 6)
         trained = [100 * accuracy for accuracy in row.trainings]
         axes.plot(
             [100 * row.low, 100 * row.high], [place, place], color=colour, linewidth=1.6, marker="|", markersize=9
         )
-        axes.plot(100 * row.mean, place, marker="*" if ours else "D", markersize=13 if ours else 6, color=colour)
+        axes.plot(100 * row.mean, place, marker=marker, markersize=size, color=colour)
         axes.scatter(trained, [place] * len(trained), color=DOT, s=14, linewidths=0, zorder=3)
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -72,18 +65,14 @@ def _networks(record: Mapping[str, Any]) -> list[_Row]:
     for one in record["networks"]:
         accuracy, trained = one["test_accuracy"], [x for x in one["test_accuracies"] if x is not None]
         name = f"{one['name']}\n{one['latency_ms']:.1f} ms"
-        rows.append(_Row(name, accuracy["mean"], accuracy["low"], accuracy["high"], trained))
+        found = one["name"] == "found"
+        rows.append(_Row(name, accuracy["mean"], accuracy["low"], accuracy["high"], trained, found))
     return rows
 
 
 def _ablations(record: Mapping[str, Any]) -> list[_Row]:
     rows = []
     for one in record["ablations"]["rows"]:
-        name = f"{_left_out(one['without'])}\n{one['latency_change_ms']:+.1f} ms"
+        name = f"{left_out(one['without'])}\n{one['latency_change_ms']:+.1f} ms"
         rows.append(_Row(name, one["accuracy_change"], one["change_low"], one["change_high"]))
     return rows
-
-
-def _left_out(what: str) -> str:
-    name, comma, rest = what.partition(",")
-    return f"{_LEFT_OUT.get(name, name)}{comma}{rest}"

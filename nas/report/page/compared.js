@@ -112,15 +112,6 @@ function networksPart(run) {
   ];
 }
 
-const LEFT_OUT = {
-  se: "squeeze-and-excite",
-  hswish: "h-swish",
-  kernel5: "5×5 kernels",
-  late_head: "the late-stage head",
-  netadapt: "NetAdapt",
-};
-const leftOut = (what) => what.replace(/^[a-z0-9_]+/, (name) => LEFT_OUT[name] || name);
-
 function ablationPart(run) {
   const { rows, of } = run.ablations;
   if (!rows.length) return [];
@@ -128,7 +119,7 @@ function ablationPart(run) {
   intervalPlot(
     host,
     rows.map((row) => ({
-      name: `without ${leftOut(row.without)}`,
+      name: `without ${row.name}`,
       mean: 100 * row.accuracy_change,
       low: 100 * row.change_low,
       high: 100 * row.change_high,
@@ -143,7 +134,7 @@ function ablationPart(run) {
     rowsTable(
       ["without", "change of accuracy, points", "change of latency, ms"],
       rows.map((row) => [
-        leftOut(row.without) + failures(row),
+        row.name + failures(row),
         interval(row.accuracy_change, row.change_low, row.change_high),
         signed(row.latency_change_ms, 2),
       ]),
