@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.report.compared import read_run
 from nas.report.content import page_content
 from nas.report.html import write_page
 from nas.store.store import Store
@@ -235,7 +236,8 @@ def test_a_study_that_lacks_nearly_everything_has_a_page(page, tmp_path, study):
 def test_networks_that_a_run_compared_are_shown_with_trainings_that_failed(page, content, tmp_path):
     record = json.loads(json.dumps(EXAMPLES["run STUDY --json"]))
     record["networks"][0]["test_accuracies"][1] = None
-    write_page({**content, "runs": [record]}, tmp_path / "run.html")
+    (tmp_path / "report.json").write_text(json.dumps(record))
+    write_page({**content, "runs": [read_run(tmp_path / "report.json")]}, tmp_path / "run.html")
     page.open(tmp_path / "run.html")
     assert page.run("document.querySelector('#compared').hidden") is False
     assert "found (1 of 3 trainings failed)" in page.text("#compared-body table")
@@ -254,6 +256,19 @@ def test_the_path_of_netadapt_is_a_table_of_its_steps(page, tmp_path):
     page.open(tmp_path / "path.html")
     assert page.run("document.querySelectorAll('#path-body thead th').length") == 10
     assert page.run("document.querySelectorAll('#path-body tbody tr').length") == len(strategy.path) - 1
+
+
+@pytest.mark.parametrize(("width", "phone"), [(1280, False), (360, True)])
+def test_names_of_what_was_compared_and_left_out_are_whole(page, content, tmp_path, width, phone):
+    record = read_run(Path(__file__).parents[1] / "runs" / "rediscover_small" / "report.json")
+    write_page({**content, "runs": [record]}, tmp_path / "run.html")
+    page.open(tmp_path / "run.html", width=width, height=740, phone=phone)
+    shown = page.run("""[...document.querySelectorAll('#compared-body svg text[text-anchor=end]')].map((text) => [
+        text.textContent, text.getBoundingClientRect().left - text.closest('svg').getBoundingClientRect().left])""")
+    names = [name for name, _ in shown]
+    assert names[0] == "found"
+    assert names[len(record["networks"]) :] == [row["name"] for row in record["ablations"]["rows"]]
+    assert [name for name, left in shown if left < 0] == []
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -191,7 +191,7 @@ def test_a_run_names_its_ablations_and_one_without_them_is_refused_in_one_line(t
     path.write_text(json.dumps(record))
     names = {row["without"]: row["name"] for row in read_run(path)["ablations"]["rows"]}
     assert names["hswish"] == "h-swish"
-    assert names["netadapt"] == "NetAdapt (of found)"
+    assert names["netadapt"] == "NetAdapt (found)"
     path.write_text(json.dumps({**record, "ablations": []}))
     with pytest.raises(NasError, match=r"report\.json: ablations without rows; expected"):
         read_run(path)

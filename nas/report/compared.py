@@ -11,7 +11,7 @@ _LEFT_OUT = {
     "hswish": "h-swish",
     "kernel5": "5x5 kernels",
     "late_head": "late-stage head",
-    "netadapt": "NetAdapt (of found)",
+    "netadapt": "NetAdapt (found)",
 }
 _KEYS = ("study", "scale", "data", "target", "budget_ms", "networks", "claims", "ablations", "agreement")
 
@@ -39,7 +39,7 @@ def left_out(what: str) -> str:
     """What an ablation of `nas run` is called in pictures.
 
     >>> left_out("netadapt, uniform widths")
-    'NetAdapt (of found), uniform widths'
+    'NetAdapt (found), uniform widths'
     """
     name, comma, rest = what.partition(",")
     return f"{_LEFT_OUT.get(name, name)}{comma}{rest}"

@@ -2,10 +2,10 @@
 
 /** One line for each row {name, note, mean, low, high, seeds}; `zero` marks where nothing changes. */
 function intervalPlot(host, rows, xName, zero) {
-  const left = Math.min(210, 20 + 6.6 * Math.max(...rows.map((row) => row.name.length)));
+  const left = 20 + 6.2 * Math.max(...rows.map((row) => row.name.length));
   host.style.height = `${60 + 34 * rows.length}px`;
   return new Plot(host, (plot) => {
-    plot.margin.left = Math.min(left, plot.width * 0.4);
+    plot.margin.left = Math.min(left, plot.width * 0.66);
     const values = rows.flatMap((row) => [row.low, row.high, ...row.seeds]);
     plot.axes(extent(zero ? [...values, 0] : values, 0.06), [rows.length - 0.5, -0.5], xName, "", true);
     if (zero)
@@ -119,7 +119,7 @@ function ablationPart(run) {
   intervalPlot(
     host,
     rows.map((row) => ({
-      name: `without ${row.name}`,
+      name: row.name,
       mean: 100 * row.accuracy_change,
       low: 100 * row.change_low,
       high: 100 * row.change_high,
