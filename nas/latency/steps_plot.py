@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nas.errors import LatencyError
 from nas.latency.steps import WidthSteps
+from nas.picture import new_figure, save_picture
 
 _COLUMNS = 3
 _COLOURS = ("tab:blue", "tab:orange", "tab:green")
@@ -14,15 +15,14 @@ def plot_steps(steps: WidthSteps, path: Path) -> None:
     """Draw the curves relative to their widest point, with a line at each step; the file's suffix says how.
 
     Raises:
-        LatencyError: no curves, a file that cannot be written, or an unknown suffix.
+        LatencyError: no curves.
+        NasError: a file that cannot be written, or an unknown suffix.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 - a second of imports
-
     kinds = [(kind, list(curves)) for kind, curves in groupby(steps.curves, key=lambda curve: curve.sweep.kind)]
     if not kinds:
         raise LatencyError(f"{steps.target} has no curves to draw; expected a target that was measured, or a model")
     rows = -(-len(kinds) // _COLUMNS)
-    figure = Figure(figsize=(11, 3.1 * rows + 0.4), layout="constrained")
+    figure = new_figure(11, 3.1 * rows + 0.4)
     grid = figure.subplots(rows, _COLUMNS, sharex=True, squeeze=False)
     for axes, (kind, curves) in zip(grid.flat, kinds, strict=False):
         step = steps.by_kind[kind]
@@ -46,7 +46,4 @@ def plot_steps(steps: WidthSteps, path: Path) -> None:
     figure.suptitle(f"Latency by width on {steps.target} ({steps.source})", x=0.01, ha="left", fontsize=12)
     figure.supxlabel("channels", fontsize=10)
     figure.supylabel("% of the widest", fontsize=10)
-    try:
-        figure.savefig(path, dpi=100)
-    except (OSError, ValueError) as error:
-        raise LatencyError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    save_picture(figure, path)

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from nas.architecture import Architecture
-from nas.errors import LatencyError
 from nas.latency.score import score
 from nas.latency.watch import Report
+from nas.picture import new_figure, save_picture
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,9 @@ def plot_validation(validation: Validation, path: Path) -> None:
     """Draw estimates against measurements; the file's suffix says how.
 
     Raises:
-        LatencyError: the file cannot be written, or its suffix is unknown.
+        NasError: the file cannot be written, or its suffix is unknown.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 - a second of imports
-
-    figure = Figure(figsize=(5, 5), layout="constrained")
+    figure = new_figure(5, 5)
     axes = figure.subplots()
     measured = validation.undrifted_ms
     ends = (min(measured), max(measured))
@@ -79,7 +77,4 @@ def plot_validation(validation: Validation, path: Path) -> None:
     axes.scatter(measured, validation.estimated_ms, s=12)
     label = f"measured, ms (machine {validation.drift_text}, taken off)"
     axes.set(xlabel=label, ylabel="estimated, ms", title=f"mean error {validation.score['mape']:.2f} %")
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise LatencyError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    save_picture(figure, path)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.picture import BEST, DOT, FRONT, INK, new_figure, save_picture
 from nas.report.compared import left_out
-from nas.report.picture import BEST, DOT, FRONT, INK, new_figure, save_picture
 
 
 @dataclass(frozen=True, slots=True)

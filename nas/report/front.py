@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import NasError
-from nas.report.picture import BEST, BUDGET, DOT, FRONT, INK, new_figure, save_picture
+from nas.picture import BEST, BUDGET, DOT, FRONT, INK, new_figure, save_picture
 from nas.store.records import StoredTrial
 
 _MANY = 10_000  # dots, from which on an SVG holds them as a picture

@@ -1,4 +1,4 @@
-"""What pictures for papers and READMEs have in common: colours, and how they begin and end."""
+"""What all pictures have in common: colours, and how they begin and end."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
