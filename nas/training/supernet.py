@@ -9,7 +9,7 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -222,19 +222,26 @@ class Sandwich:
     def backward(self, x: Tensor, labels: Tensor, rng: Random) -> Tensor:
         """Set the supernet's gradients to the sum of those of the step's networks; the loss of the largest."""
         self._family.supernet.zero_grads()
-        teacher, *students = self.networks(rng)
+        return teach(self.networks(rng), x, labels, self._recipe)
+
+
+def teach(networks: Iterable[Network], x: Tensor, labels: Tensor, recipe: SupernetRecipe) -> Tensor:
+    """Add to the gradients those of all `networks`; the first learns from the labels, the others from it, too.
+
+    Images (B, 3, H, W), labels (B,); returns the loss of the first.
+    """
+    teacher, *students = networks
+    with precision(x.device):
+        logits = teacher(x)
+    loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.training.label_smoothing)
+    _backward(loss)
+    soft, hard = logits.detach().float().softmax(1), functional.one_hot(labels, logits.shape[1])
+    targets = torch.lerp(soft, hard.float(), recipe.labels)
+    for student in students:
         with precision(x.device):
-            logits = teacher(x)
-        smoothing = self._recipe.training.label_smoothing
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
-        _backward(loss)
-        soft, hard = logits.detach().float().softmax(1), functional.one_hot(labels, logits.shape[1])
-        targets = torch.lerp(soft, hard.float(), self._recipe.labels)
-        for student in students:
-            with precision(x.device):
-                logits = student(x)
-            _backward(functional.cross_entropy(logits.float(), targets))
-        return loss.detach()
+            logits = student(x)
+        _backward(functional.cross_entropy(logits.float(), targets))
+    return loss.detach()
 
 
 def _backward(loss: Tensor) -> None:
