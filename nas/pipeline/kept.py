@@ -12,8 +12,10 @@ from nas.errors import NasError
 _EVERY_SECONDS = 5.0
 
 
-def load_result(path: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+def load_result(path: Path, inputs: Mapping[str, Any], growing: str | None = None) -> dict[str, Any] | None:
     """The result that `save_result` wrote from the same inputs; None if there is none yet.
+
+    None, too, if all that differs is that the list `growing` of the inputs has more members now.
 
     Raises:
         NasError: it was made from other inputs, or the file is damaged.
@@ -24,12 +26,15 @@ def load_result(path: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
     made, wanted = kept.get("inputs"), plain(inputs)
     if not isinstance(made, dict) or "result" not in kept:
         raise NasError(f"{path}: not the result of a step; remove it and run again")
-    for key in sorted(made.keys() | wanted.keys()):
-        if made.get(key) != wanted.get(key):
-            raise NasError(
-                f"{path}: was made with {key}={_short(made.get(key))}, not {_short(wanted.get(key))}; move the folder "
-                f"{path.parent} away to do this step anew, or put that back"
-            )
+    differing = sorted(key for key in made.keys() | wanted.keys() if made.get(key) != wanted.get(key))
+    if differing == [growing] and set(made.get(growing, ())) < set(wanted.get(growing, ())):
+        return None
+    if differing:
+        key = differing[0]
+        raise NasError(
+            f"{path}: was made with {key}={_short(made.get(key))}, not {_short(wanted.get(key))}; move the folder "
+            f"{path.parent} away to do this step anew, or put that back"
+        )
     result: dict[str, Any] = kept["result"]
     return result
 

@@ -209,7 +209,7 @@ def _adapt_settings(bench: Bench, seed: Architecture) -> AdaptSettings:
 
 
 def _trained(bench: Bench, step: str, networks: Mapping[str, Architecture]) -> Result:
-    """Records of the networks by name, with the accuracies of all seeds."""
+    """Records of the networks by name, with the accuracies of all seeds; more seeds can be added later."""
     seeds, trainer = bench.scale.train.seeds, bench.trainer
     inputs = {
         "networks": {name: network.id for name, network in networks.items()},
@@ -218,7 +218,7 @@ def _trained(bench: Bench, step: str, networks: Mapping[str, Architecture]) -> R
         "latency": bench.latency.version,
     }
     path = bench.folder / f"{step}.json"
-    if (kept := load_result(path, inputs)) is not None:
+    if (kept := load_result(path, inputs, growing="seeds")) is not None:
         return kept
     for name, network in networks.items():
         bench.say(f"{network.id} is {name}")
