@@ -40,7 +40,7 @@ def test_the_shipped_studies_are_right_and_search_as_the_paper_did(name):
     assert list(study.scales) == ["small", "imagenet", "pilot"]
     assert (study.target, study.adapt.rule, study.ablations.without) == ("pixel1", "mobilenet_v3", ABLATIONS)
     assert study.search.reward == {"rediscover_large": "soft:-0.07", "rediscover_small": "soft:-0.15"}[name]
-    assert all(len(scale.train.seeds) == 3 for scale in study.scales.values())
+    assert all(len(scale.train.seeds) >= 3 for scale in study.scales.values())
     small = require_scale(study, None)
     assert (small.data, small.search.resolution, small.train.resolution) == ("cifar10", 64, 64)
     assert require_scale(study, "imagenet").data.startswith("imagefolder:")
