@@ -12,7 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -32,7 +32,7 @@ from nas.executors.kept import evaluate_all
 from nas.network.build import Network
 from nas.network.supernet import extract
 from nas.rank import kendall, kendall_interval
-from nas.space import load_space
+from nas.space import SearchSpace, load_space
 from nas.space.places import largest, smallest
 from nas.training.batches import train_batch
 from nas.training.calibration import CALIBRATION_IMAGES, calibrate, judge
@@ -94,14 +94,19 @@ class Bench:
         return self.sizes.job().load_data(VAL_IMAGES)
 
     @cached_property
+    def space(self) -> SearchSpace:
+        """The one of `benchmarks.supernet`."""
+        return load_space("mobilenet_v3").with_num_classes(10)
+
+    @cached_property
     def networks(self) -> list[Architecture]:
         """Those of `benchmarks.supernet`."""
-        return random_networks(load_space("mobilenet_v3").with_num_classes(10), FULL.networks, seed=0)
+        return random_networks(self.space, FULL.networks, seed=0)
 
     def train(self, name: str) -> dict[str, int]:
         """Train a variant; its weights are kept. Batches and networks follow from the step alone."""
-        variant, family = VARIANTS[name], Family(load_space("mobilenet_v3").with_num_classes(10))
-        recipe = replace(self.sizes.job().recipe, labels=variant.labels)
+        variant, family = VARIANTS[name], Family(self.space)
+        recipe = self.sizes.job().recipe
         training = replace(recipe.training, lr=variant.lr, warmup=0.05)
         family.supernet.to(memory_format=torch.channels_last)
         family.supernet.require_grads()
@@ -113,9 +118,9 @@ class Bench:
             rng = np.random.default_rng(step)
             places = rng.permutation(len(self.data.train))[: training.batch_size]
             x, labels = train_batch(self.data, places, self.resolution, rng)
-            networks = draw(step, done)
+            networks, share = draw(step, done)
             family.supernet.zero_grads()
-            teach(networks, x, labels, recipe)
+            teach(networks, x, labels, replace(recipe, labels=share))
             nn.utils.clip_grad_norm_(family.supernet.parameters(), recipe.clip)
             optimizer.step()
             step, passes = step + 1, passes + len(networks)
@@ -125,10 +130,10 @@ class Bench:
         return counts
 
     def judge(self, name: str) -> dict[str, Any]:
-        """Train a variant, and judge all networks with it; done once."""
-        path = self.folder / f"{name}.json"
-        if path.exists():
-            known: dict[str, Any] = json.loads(path.read_text())
+        """Train a variant, and judge all networks with it; done once for its settings."""
+        path, settings = self.folder / f"{name}.json", asdict(VARIANTS[name])
+        known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        if known.get("settings") == json.loads(json.dumps(settings)):
             return known
         counts = self.train(name)
         family = self._family(name)
@@ -136,7 +141,7 @@ class Bench:
             judge(self._network(family, one), self.data, self.data.val, self.resolution, CALIBRATION_IMAGES)["accuracy"]
             for one in self.networks
         ]
-        found = {"variant": name, **counts, "judged": judged}
+        found = {"variant": name, "settings": settings, **counts, "judged": judged}
         path.write_text(json.dumps(found))
         say(f"{name}: {counts['steps']} steps, on average {mean(judged):.1%}")
         return found
@@ -153,7 +158,7 @@ class Bench:
         return found
 
     def _family(self, name: str) -> Family:
-        family = Family(load_space("mobilenet_v3").with_num_classes(10))
+        family = Family(self.space)
         load_weights(self._weights(name), family.supernet)
         family.supernet.to(memory_format=torch.channels_last)
         return family
@@ -174,13 +179,15 @@ class Draw:
         self._fixed = [family.network(ends[name]) for name in variant.fixed]
         self._family, self._variant = family, variant
 
-    def __call__(self, step: int, done: float) -> list[Network]:
-        """Of a step when the share `done` of the time is over."""
+    def __call__(self, step: int, done: float) -> tuple[list[Network], float]:
+        """Of a step when the share `done` of the time is over, with the share of the labels in what they learn."""
         if done < self._variant.alone:
-            return self._fixed[:1]
+            return self._fixed[:1], 1.0
         rng, space = Random(step), self._family.space
         drawn = [self._family.network(space.sample(rng)) for _ in range(self._variant.drawn)]
-        return [*self._fixed, *drawn] if step % self._variant.every == 0 else drawn
+        if step % self._variant.every:
+            return drawn, 1.0
+        return [*self._fixed, *drawn], self._variant.labels
 
 
 def measure(bench: Bench, workers: int) -> dict[str, Any]:
