@@ -1,6 +1,7 @@
 """The supernet against training its networks alone: `python -m benchmarks.supernet [--part NAME ...] [--json]`.
 
-Parts, each of which can be killed and goes on where it stopped; what is known is kept below runs/supernet/:
+Parts, each of which can be killed and goes on where it stopped; what is known is kept below runs/supernet/, and
+gathered in report.kept.json there, from which a run on another machine goes on (move it away to begin anew):
 
 - throughput: a step of the supernet against a plain loop that trains the same networks one by one, and its profile
 - kendall: order of random networks by the supernet, and by the proxy, against training from scratch
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from statistics import mean, median
@@ -28,6 +29,7 @@ from safetensors import safe_open
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.kept_files import gather, restore
 from nas.architecture import Architecture
 from nas.check import Check, check, check_record, random_networks
 from nas.cli.supernet_progress import SupernetProgress
@@ -35,6 +37,7 @@ from nas.evaluators.full import FullEvaluator
 from nas.evaluators.proxy import ProxyEvaluator
 from nas.evaluators.supernet import SupernetEvaluator
 from nas.executors.kept import evaluate_all
+from nas.json_file import load_json
 from nas.network.supernet import extract
 from nas.space import load_space
 from nas.training.batches import train_batch
@@ -73,6 +76,10 @@ class Sizes:
     def folder(self) -> Path:
         """What is known of runs of these sizes."""
         return FOLDER / f"{self.images}-{self.resolution}-{self.epochs}-{self.proxy_epochs}-{self.full_epochs}"
+
+    def settings(self) -> dict[str, Any]:
+        """What its results depend on."""
+        return {"supernet": asdict(self.job()), "proxy": asdict(proxy(self)), "alone": asdict(truth(self).recipe)}
 
 
 FULL = Sizes(networks=16, images=10_000, resolution=64, epochs=6, proxy_epochs=3, full_epochs=8, seeds=3, steps=10)
@@ -209,7 +216,10 @@ def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
 
 
 def search(sizes: Sizes, evaluator: str, seed: int, trials: int, workers: int) -> Architecture:
-    """The best network of a search, which goes on where it stopped."""
+    """The best network of a search, which goes on where it stopped; done once."""
+    kept = sizes.folder / "searches" / f"{evaluator}-{trials}-{seed}.json"
+    if kept.exists():
+        return Architecture.from_dict(load_json(kept))
     epochs = {"supernet": sizes.epochs, "proxy": sizes.proxy_epochs}[evaluator]
     arguments = [
         "search", "--target", "pixel", "--budget", "60ms", "--data", "cifar10", "--space", "mobilenet_v3",
@@ -221,7 +231,10 @@ def search(sizes: Sizes, evaluator: str, seed: int, trials: int, workers: int) -
     shown = json.loads(
         nas("trials", "show", f"trial:{best}", "--store", f"sqlite:///{sizes.folder}/trials.db", "--json")
     )
-    return Architecture.from_dict(shown["network"])
+    found = Architecture.from_dict(shown["network"])
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(found.to_json())
+    return found
 
 
 def nas(*arguments: str) -> str:
@@ -254,11 +267,17 @@ def main() -> None:
     options = parser.parse_args()
     sizes = PILOT if options.pilot else FULL
     sizes.folder.mkdir(parents=True, exist_ok=True)
-    kept = FOLDER / ("report.pilot.json" if options.pilot else "report.json")
-    figures: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    for name in options.part or PARTS:
-        figures[name] = PARTS[name](sizes, options.workers)
-        kept.write_text(json.dumps(figures, indent=2))
+    name = "report.pilot" if options.pilot else "report"
+    report, gathered = FOLDER / f"{name}.json", FOLDER / f"{name}.kept.json"
+    if known := restore(gathered, sizes.folder, sizes.settings()):
+        say(f"{len(known)} results are known from {gathered}")
+    figures: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
+    for part in options.part or PARTS:
+        try:
+            figures[part] = PARTS[part](sizes, options.workers)
+        finally:  # of a part that was stopped, too
+            gather(sizes.folder, gathered, sizes.settings())
+        report.write_text(json.dumps(figures, indent=2) + "\n")
     if options.json:
         print(json.dumps(figures, indent=2))
         return

@@ -13,7 +13,7 @@ from nas.executors.kept import Say, evaluate_all
 from nas.executors.ray.cluster import RayCluster
 from nas.rank import kendall, kendall_interval
 from nas.space import SearchSpace
-from nas.trial import Evaluator
+from nas.trial import Evaluator, Metrics
 
 COVERAGE = 0.95
 
@@ -77,7 +77,7 @@ def check(  # noqa: PLR0913, PLR0917 - two judges, where they keep what they kno
     judged = evaluate_all(networks, evaluator, judged_in, workers, say, cluster=cluster)
     trained = evaluate_all(networks, truth, judged_in.with_name(truth.folder.name), workers, say, cluster=cluster)
     compared = tuple(
-        Compared(network, one["accuracy"], other["test_accuracy"], one["seconds"], other["train_seconds"])
+        Compared(network, one["accuracy"], other["test_accuracy"], _seconds(one), _seconds(other))
         for network, one, other in zip(networks, judged, trained, strict=True)
     )
     both = [c.judged for c in compared], [c.trained for c in compared]
@@ -98,6 +98,11 @@ def check_record(found: Check) -> dict[str, Any]:
             for c in found.compared
         ],
     }
+
+
+def _seconds(metrics: Metrics) -> float:
+    """Wall seconds; of a training that went on after a stop, at least those of all its steps."""
+    return max(metrics["seconds"], metrics.get("train_seconds", 0.0))
 
 
 def _rounded(tau: float | None) -> float | None:

@@ -1,10 +1,8 @@
 """What a study rests on, which of it has changed since, and the fork: a new study that starts from the old trials."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from nas import __version__
@@ -14,7 +12,7 @@ from nas.space.files import space_version
 from nas.store.records import changed_versions
 from nas.store.store import Predictor, Sizes, Store, StoredTrial, StudyRecord
 from nas.strategies.problem import Problem
-from nas.training.imagefolder import list_images
+from nas.training.data import data_content
 from nas.trial import Trial, TrialState
 
 _TABLE = "latency table"
@@ -52,7 +50,8 @@ def require_unchanged(record: StudyRecord, now: Mapping[str, str]) -> None:
 def fork_names(store: Store, name: str, now: Mapping[str, str]) -> tuple[str, str]:
     """The study to go on with, and the one whose trials it starts from if it does not exist yet.
 
-    The forks of "x" are "x-2", "x-3" and so on; the first of all for which nothing has changed goes on.
+    The forks of "x" are "x-2", "x-3" and so on; the first of all for which nothing has changed goes on. A study that
+    has such a name, but was no fork, is passed over.
 
     Raises:
         StudyError: there is no study of that name.
@@ -62,9 +61,13 @@ def fork_names(store: Store, name: str, now: Mapping[str, str]) -> tuple[str, st
     old, new = name, name
     for number in count(2):
         record = store.study(new)
-        if record is None or not changes(record, now):
+        if record is None:
             break
-        old, new = new, f"{name}-{number}"
+        if new == name or record.fork_of == old:
+            if not changes(record, now):
+                break
+            old = new
+        new = f"{name}-{number}"
     return new, old
 
 
@@ -126,17 +129,5 @@ def fidelity(data: str, evaluator: str, training: object, versions: Mapping[str,
     `training` is plain data, `versions` those of all software. Raises DataError for a folder of images that is none.
     """
     counted = {name: version for name, version in versions.items() if name in _TRAINING_PACKAGES}
-    what = {"data": _images(data), "evaluator": evaluator, "training": training, "versions": counted}
+    what = {"data": data_content(data), "evaluator": evaluator, "training": training, "versions": counted}
     return json.dumps(what, sort_keys=True)
-
-
-def _images(data: str) -> str:
-    """The data set; a folder by the names and sizes of its images, for those may change while its path does not."""
-    kind, _, folder = data.partition(":")
-    if kind != "imagefolder":
-        return data
-    listing = list_images(Path(folder))
-    files = [
-        (str(path.relative_to(folder)), path.stat().st_size) for path in (*listing.train_paths, *listing.test_paths)
-    ]
-    return f"{kind}:{hashlib.sha256(json.dumps(sorted(files)).encode()).hexdigest()[:16]}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from nas.accuracy.effects import load_effects
 from nas.accuracy.fit import RULE, TrainedNetworks, fit_accuracy, held_out
@@ -14,6 +15,7 @@ from nas.accuracy.predictor import load_predictor, make_predictor
 from nas.accuracy.ridge import fit_quadratic
 from nas.accuracy.score import score
 from nas.accuracy.table import provenance, read_trained
+from nas.cli.main import nas
 from nas.errors import AccuracyError, SpaceError, SpecError
 from nas.space import load_reference, load_space
 from tests.test_mnasnet_imagenet import TABLE
@@ -26,7 +28,7 @@ stages:
   - {channels: [8, 16, 24], depth: [1, 2, 3], expand: [2, 3, 4], kernel: [3, 5], se: [none, 0.25]}
 head: {type: classic, channels: 32}
 """
-ACT = 0  # the gene
+ACT, KERNEL = 0, 3  # the genes
 
 
 @pytest.fixture
@@ -171,6 +173,38 @@ def test_a_model_of_another_version_of_the_space_is_refused(space, tmp_path):
         make_predictor(load_space(path), model)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("resolution: 32", "resolution: 48"),
+        ("stride: 2, act", "stride: 1, act"),
+        ("channels: 8, stride", "channels: 16, stride"),
+        ("channels: 32}", "channels: 40}"),
+    ],
+)
+def test_a_model_of_networks_that_have_something_else_in_common_is_refused(space, tmp_path, change):
+    assert change[0] in TINY
+    model = fit_accuracy(space, trained(space), predicts="test")
+    path = tmp_path / "other.yaml"
+    path.write_text(TINY.replace(*change))
+    with pytest.raises(AccuracyError, match="fitted on other networks than those of space tiny"):
+        make_predictor(load_space(path), model)
+
+
+def test_a_fit_names_the_choices_that_no_network_had(space, tmp_path):
+    path, table = tmp_path / "tiny.yaml", tmp_path / "trained.csv"
+    networks = trained(space, skip=lambda genotype: genotype[KERNEL])  # and one activation alone
+    names = [gene.name for gene in space.genes]
+    lines = [
+        ",".join(str(gene.choices[c]) for gene, c in zip(space.genes, genotype, strict=True)) + f",{accuracy}"
+        for genotype, accuracy in zip(networks.genotypes, networks.accuracies, strict=True)
+    ]
+    table.write_text("\n".join([",".join([*names, "accuracy"]), *lines]))
+    result = CliRunner().invoke(nas, ["space", "fit-accuracy", "--space", str(path), "--data", str(table)])
+    assert result.exit_code == 0
+    assert "nothing is known of stages[0].act = hswish, stages[1].kernel = 5: no search can predict" in result.stderr
+
+
 def test_too_few_or_equal_networks_make_no_model(space):
     few = trained(space)
     with pytest.raises(AccuracyError, match="19 different trained networks; expected at least 20"):
@@ -194,7 +228,7 @@ GENE_COLUMNS = "stages[1].depth,stages[1].channels,accuracy\n1,8,0.5\n2,24,0.625
 
 def test_trained_networks_are_read_by_genes_by_json_and_by_words(space, tmp_path):
     path = tmp_path / "trained.csv"
-    path.write_text("# made up\n\n" + GENE_COLUMNS)
+    path.write_text("\ufeff# made up, with the mark that Excel begins with\n\n" + GENE_COLUMNS)
     by_genes = read_trained(path, space)
     assert by_genes.genotypes.tolist() == [[0, 0, 0, 0, 0, 0], [0, 1, 2, 0, 0, 0]]
     assert by_genes.accuracies.tolist() == [50.0, 62.5]
@@ -220,6 +254,14 @@ BAD = {
     "a cell more": ("stages[1].depth,accuracy\n# so\n1,2,3\n", "line 3: 3 cells; expected 2"),
     "no rows": ("stages[1].depth,accuracy\n", "no row; expected"),
     "broken json": ("architecture,accuracy\n{,0.5\n", "line 2: "),
+    "a gene that is none": (
+        "stages[1].depht,accuracy\n1,0.5\n",
+        r"column 'stages\[1\].depht' is no gene of space tiny",
+    ),
+    "two units": (
+        "stages[1].depth,accuracy\n1,0.5\n2,0.6\n3,61\n",
+        "most accuracies are at most 1, one is 61; expected one unit",
+    ),
     "wrong words": ("arch,accuracy\ne6k3,0.5\n", "line 2: "),
 }
 

@@ -138,7 +138,7 @@ MISTAKES = {
     "unknown space": (("search", "--budget", "60ms", "--space", "nasnet"), "unknown space 'nasnet'; expected one of"),
     "unknown strategy": (
         ("search", "--budget", "60ms", "--data", "digits", "--strategy", "luck"),
-        "unknown strategy 'luck'; expected one of surrogate, random",
+        "unknown strategy 'luck'; expected one of ranking, surrogate, random",
     ),
     "a space without an accuracy model": (
         ("search", "--budget", "60ms", "--space", "mnasnet"),
@@ -154,6 +154,26 @@ MISTAKES = {
     ),
     "a proxy without data": (("search", "--budget", "60ms", "--evaluator", "proxy"), "expected --data cifar10, digits"),
     "a proxy option without data": (("search", "--budget", "60ms", "--proxy-epochs", "2"), "expected --data, too"),
+    "a reward that a ranking has no use for": (
+        ("search", "--budget", "60ms", "--reward", "soft"),
+        "a search by ranking has no use for a reward",
+    ),
+    "a reward that a front has no use for": (
+        ("search", "--budget", "60ms", "--data", "digits", "--objectives", "accuracy, latency", "--reward", "soft"),
+        "a search for a front of accuracy,latency has no use for a reward",
+    ),
+    "a ranking over the budget": (
+        ("search", "--budget", "60ms", "--explore-over-budget"),
+        "ranking proposes no network over the budget",
+    ),
+    "a seed below zero": (("search", "--budget", "60ms", "--seed", "-1"), "-1 is not in the range 0<=x<=4294967295"),
+    "two formats": (("trials", "list", "--csv", "--json"), "--csv and --json; expected one of them"),
+    "a store without a name": (("search", "--budget", "60ms", "--store", ""), "the store's URL names no file"),
+    "a store whose file is not named": (("trials", "list", "--store", "sqlite:///"), "the store's URL names no file"),
+    "a store with one slash": (
+        ("trials", "list", "--store", "sqlite:/a.db"),
+        "URL cannot be read; expected sqlite:///",
+    ),
     "a ranking of trained networks": (
         ("search", "--budget", "60ms", "--data", "digits", "--strategy", "ranking"),
         "expected no --data",
@@ -250,6 +270,26 @@ def test_fronts_of_different_devices_or_data_are_not_mixed(nas, tmp_path):
     assert "cannot be compared (phone: cifar10 by proxy on pixel1; laptop: digits by proxy on host; what differs" in err
     assert [p["study"] for p in json.loads(nas("pareto", "phone", "--json")[1])] == ["phone"]
     assert [p["study"] for p in json.loads(nas("pareto", "--target", "host", "--json")[1])] == ["laptop"]
+
+
+def test_latencies_of_two_tables_are_not_mixed_in_a_front(nas, tmp_path):
+    phone = {"data": "cifar10", "target": "pixel1", "budget_ms": 60.0, "latency_ms": 50.0}
+    recorded(tmp_path, "first", **phone, latency_version="1")
+    recorded(tmp_path, "last", **phone, latency_version="2")
+    code, out, err = nas("pareto", "--json")
+    assert (code, [point["study"] for point in json.loads(out)]) == (0, ["last"])
+    assert "1 of other kinds left out" in err
+    code, _, err = nas("pareto", "first", "last")
+    assert (code, "latency table" in err) == (2, True)
+    code, out, _ = nas("pareto", "first", "last", "--target", "pixel", "--json")
+    assert (code, len({point["latency_ms"] for point in json.loads(out)})) == (0, 1)  # both by the table of today
+
+
+def test_wrong_options_leave_no_database(nas, tmp_path):
+    assert nas("search", "--budget", "60ms", "--reward", "fame")[0] == 2
+    assert nas("search", "--budget", "60ms", "--strategy", "luck")[0] == 2
+    assert nas("search", "--budget", "60ms", "--objectives", "accuracy,fame")[0] == 2
+    assert not (tmp_path / "runs").exists()
 
 
 def test_without_a_name_the_front_is_that_of_the_latest_study_and_those_like_it(nas, tmp_path):

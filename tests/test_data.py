@@ -18,7 +18,7 @@ from torchvision.datasets import CIFAR10
 
 from nas.errors import DataError
 from nas.training import cifar10
-from nas.training.data import Data, describe_data, load_data, stratified_order
+from nas.training.data import Data, data_content, describe_data, load_data, stratified_order
 from nas.training.shared import share_data
 
 
@@ -69,6 +69,21 @@ def test_digits_are_split_into_parts_that_share_no_image():
         np.repeat(np.round(image * 255 / 16).astype(np.uint8)[..., None], 3, axis=2).tobytes()
         for image in load_digits().images
     )
+
+
+def test_a_folder_is_told_by_what_its_images_show_not_by_where_it_lies(tmp_path):
+    here, there = (folder_of_images(tmp_path / name, {"a": 3, "bb": 3}) for name in ("here", "there"))
+    spec, copy = f"imagefolder:{here}", f"imagefolder:{there}"
+    before = data_content(spec)
+    assert before == data_content(copy) == load_data(spec, resolution=16).content
+    assert data_content("digits") == "digits"
+    one, other = here / "a" / "0.png", here / "bb" / "0.png"
+    beginning = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(beginning)  # other labels: the same names, and files of the same sizes between them
+    assert data_content(spec) != before
+    (here / "a" / "3.png").write_bytes(beginning)
+    assert len({before, data_content(spec), data_content(copy)}) == 2
 
 
 def test_digits_statistics_are_those_of_the_training_images():

@@ -118,6 +118,31 @@ def test_a_study_that_rests_on_something_else_now_says_so_and_can_be_forked(stor
     assert Untrained.evaluated == before + 2
 
 
+def test_a_study_that_is_only_named_as_a_fork_is_none(store, settings):
+    run(store, settings, name="mine")
+    run(store, replace(settings, seed=7), name="mine-2")
+    later = replace(settings, latency_version="tomorrow's", trials=6)
+    assert run(store, later, name="mine", fork=True).study == "mine-3"
+    assert (store.study("mine-3").fork_of, store.study("mine-2").fork_of) == ("mine", None)
+    assert run(store, later, name="mine", fork=True).study == "mine-3"  # goes on
+
+
+def test_other_options_are_told_of_before_what_a_fork_could_help_with(store, settings):
+    run(store, settings, name="mine")
+    with pytest.raises(StudyError, match="begun with seed=0, not 1"):
+        run(store, replace(settings, seed=1, latency_version="tomorrow's"), name="mine")
+
+
+def test_other_images_in_the_folder_are_another_study(store, settings):
+    run(store, replace(settings, data_version="of monday"), name="mine")
+    with pytest.raises(StudyError, match="'mine' was begun with other images in the folder"):
+        run(store, replace(settings, data_version="of tuesday"), name="mine")
+    assert replace(settings, data_version="of tuesday").study_name != settings.study_name
+    run(store, settings, name="old")  # as those that recorded no version of the data
+    store_settings = dict(store.study("old").settings)
+    assert store_settings["data_version"] is None
+
+
 def test_a_fork_is_made_of_something(store, settings):
     with pytest.raises(StudyError, match="no study 'mine' to start from"):
         run(store, settings, name="mine", fork=True)

@@ -103,12 +103,14 @@ def latency():
     return load_target("pixel")
 
 
+def problem_of(latency):
+    return Problem(SPACE, lambda a: latency.estimate(a).ms, BUDGET_MS, make_reward("hard", BUDGET_MS))
+
+
 def ranking(latency, *, seed=1, trials=64):
     compiled, predictor = compile_space(SPACE, latency), load_predictor("mnasnet_imagenet")
-    problem = Problem(SPACE, lambda a: latency.estimate(a).ms, BUDGET_MS, make_reward("hard", BUDGET_MS))
-    return Ranking(
-        problem, Oracle(lambda g: predictor.predict(g).accuracy, compiled.estimate), seed=seed, trials=trials
-    )
+    oracle = Oracle(lambda g: predictor.predict(g).accuracy, compiled.estimate)
+    return Ranking(problem_of(latency), oracle, seed=seed, trials=trials)
 
 
 def test_ranking_proposes_different_networks_within_the_budget_and_the_same_for_a_seed(latency):
@@ -118,6 +120,20 @@ def test_ranking_proposes_different_networks_within_the_budget_and_the_same_for_
     assert len({p.architecture.id for p in proposals}) == 64
     assert all(latency.estimate(p.architecture).ms <= BUDGET_MS for p in proposals)
     assert not first.finished
+
+
+def test_more_trials_than_planned_are_as_good_as_planned_ones(latency):
+    """A search of 8 that goes on to 96 has bands of latency, too, and nowhere random networks."""
+    predictor = load_predictor("mnasnet_imagenet")
+
+    def best_below(strategy):
+        found = [strategy.ask().architecture for _ in range(96)]
+        accuracies = predictor.predict_networks(found).accuracy
+        ms = np.array([latency.estimate(network).ms for network in found])
+        return [accuracies[ms <= limit].max(initial=0.0) for limit in (BUDGET_MS, 0.8 * BUDGET_MS, 0.6 * BUDGET_MS)]
+
+    extended, planned = (best_below(ranking(latency, trials=trials)) for trials in (8, 96))
+    assert extended == pytest.approx(planned, abs=1.5)
 
 
 def test_no_single_change_improves_what_ranking_finds_by_much(latency):

@@ -515,6 +515,9 @@ def test_every_trial_is_a_line_of_the_view(store):
     assert first["architecture"] == network().id
     assert first["started_at"] <= first["ended_at"]
     assert (second["state"], second["accuracy"], third["study"]) == ("running", None, "other")
+    store.create_study("dreamt", {})
+    store.add_trial("dreamt", trial(0), SIZES, 1.0, "pixel1", "v1", {"evaluator": "predictor"})
+    assert [line["evaluator"] for line in store.lines()] == ["proxy", "proxy", "proxy", "predictor"]
     assert [line["study"] for line in store.lines(["other"])] == ["other"]
     with pytest.raises(StudyError, match="no study 'flowers'"):
         list(store.lines(["flowers"]))

@@ -58,6 +58,11 @@ def feature_map(space: SearchSpace, seen: Seen) -> FeatureMap:
     return FeatureMap(tuple(columns), batch_sum(space, total_macs), batch_sum(space, total_params))
 
 
+def anchor(space: SearchSpace, seen: Seen) -> str:
+    """Id of the network that makes each gene's first seen choice: another one where what networks share is another."""
+    return space.decode(tuple(gene.choices.index(seen.get(gene.name, gene.choices)[0]) for gene in space.genes)).id
+
+
 def seen_choices(space: SearchSpace, genotypes: Genotypes) -> dict[str, tuple[Scalar, ...]]:
     """The choices that occur in genotypes (N, G)."""
     return {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.accuracy.features import Floats, feature_map, seen_choices
+from nas.accuracy.features import Floats, anchor, feature_map, seen_choices
 from nas.accuracy.model import COVERAGE, AccuracyModel, Effect, Range
 from nas.accuracy.ridge import Quadratic, fit_quadratic
 from nas.accuracy.score import score
@@ -89,7 +89,12 @@ def fit_accuracy(
             "cross_validation": {"folds": _FOLDS, **score(fit.predicted, trained.accuracies)},
             "repeated_training": _repeats(trained),
         },
-        provenance={**(provenance or {}), "trainings": len(trained), "penalty": fit.penalty},
+        provenance={
+            **(provenance or {}),
+            "trainings": len(trained),
+            "penalty": fit.penalty,
+            "anchor": anchor(space, seen_choices(space, trained.genotypes)),
+        },
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.accuracy.features import FeatureMap, Floats, Genotypes, feature_map
+from nas.accuracy.features import FeatureMap, Floats, Genotypes, anchor, feature_map
 from nas.accuracy.model import AccuracyModel, Range, load_accuracy_model
 from nas.architecture import Architecture
 from nas.errors import AccuracyError
@@ -103,6 +103,11 @@ def make_predictor(space: SearchSpace, model: AccuracyModel) -> AccuracyPredicto
                 f"the accuracy model was fitted on networks with {gene} = {', '.join(map(str, choices))}, which "
                 f"space {space.name} does not have; fit it again with nas space fit-accuracy"
             )
+    if model.provenance.get("anchor") not in (None, anchor(space, model.seen)):
+        raise AccuracyError(
+            f"the accuracy model was fitted on other networks than those of space {space.name}: something that they "
+            f"have in common, such as resolution, ops or widths, is different; fit it again with nas space fit-accuracy"
+        )
     features = feature_map(space, model.seen)
     if features.count != len(model.quadratic.mean):
         raise AccuracyError(
@@ -117,6 +122,17 @@ def make_predictor(space: SearchSpace, model: AccuracyModel) -> AccuracyPredicto
         stand_ins.append(np.array([choices.index(c) if c in seen else -1 for c in own]))
         points.append(np.array([borrowed[c].points if c in borrowed else 0.0 for c in choices]))
     return AccuracyPredictor(space, model, features, tuple(stand_ins), tuple(points))
+
+
+def unknown_choices(space: SearchSpace, model: AccuracyModel) -> list[str]:
+    """The choices of the space that no network of the model had, and whose effect is not given: `gene = choice`."""
+    effects = {(effect.gene, effect.choice) for effect in model.effects}
+    return [
+        f"{gene.name} = {choice}"
+        for gene in space.genes
+        for choice in gene.choices
+        if choice not in model.seen.get(gene.name, ()) and (gene.name, choice) not in effects
+    ]
 
 
 def _outside(values: Floats, fitted: Range) -> Floats:

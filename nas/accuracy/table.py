@@ -37,6 +37,8 @@ def read_trained(path: Path, space: SearchSpace) -> TrainedNetworks:
     column = next((name for name in _ACCURACY if name in columns), None)
     if column is None:
         raise AccuracyError(f"{path}: no column for the accuracy; expected one of {', '.join(_ACCURACY)}")
+    if unknown := sorted(name for name in columns if "[" in name and name not in {gene.name for gene in space.genes}):
+        raise AccuracyError(f"{path}: column {unknown[0]!r} is no gene of space {space.name}; see nas space show")
     genotypes, accuracies, ids = [], [], []
     for line, row in rows:
         try:
@@ -46,6 +48,8 @@ def read_trained(path: Path, space: SearchSpace) -> TrainedNetworks:
             raise AccuracyError(f"{path}: line {line}: {error}") from None
         genotypes.append(genotype)
         ids.append(space.decode(genotype).id)
+    if np.median(accuracies) <= 1 < max(accuracies):
+        raise AccuracyError(f"{path}: most accuracies are at most 1, one is {max(accuracies):g}; expected one unit")
     percent = np.array(accuracies) * (100.0 if max(accuracies) <= 1 else 1.0)
     return TrainedNetworks(as_array(genotypes), percent, tuple(ids))
 
@@ -61,7 +65,7 @@ def provenance(path: Path) -> dict[str, str]:
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Rows with the number of their line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise AccuracyError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

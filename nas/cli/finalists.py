@@ -79,5 +79,5 @@ def print_finalists(records: list[dict[str, Any]]) -> None:
         for r in records
     ]
     click.echo(f"\ntrained from scratch for {records[0]['epochs']} epochs (images held out from the training set):\n")
-    tables.print_table(("trial ", "latency ms", "supernet", "trained"), rows)
+    tables.print_table(("trial ", "latency ms", "in the search", "trained"), rows)
     click.echo(f"\nweights of the best: {records[0]['weights']}")

@@ -95,6 +95,7 @@ DURATION = Parsed("duration", parse_budget)
 COUNT = Parsed("count", parse_count)
 SHARE = Parsed("share", parse_share)
 BYTES = Parsed("size", parse_bytes)
+SEED = click.IntRange(0, 2**32 - 1)  # what numpy and Optuna take
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 store_option = click.option(

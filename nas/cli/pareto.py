@@ -146,8 +146,8 @@ def comparable(store: "Store", names: tuple[str, ...], target: str | None) -> li
     if len(kinds) > 1:
         what = "; ".join(f"{name}: {of.judge} on {of.device}" for of, name in kinds.items())
         raise NasError(
-            f"the studies cannot be compared ({what}; what differs is data, device, evaluator or its settings); "
-            f"name those of one kind: nas pareto STUDY ..."
+            f"the studies cannot be compared ({what}; what differs is data, device, latency table, evaluator or its "
+            f"settings); name those of one kind: nas pareto STUDY ...; --target takes all latencies from one table"
         )
     return chosen
 

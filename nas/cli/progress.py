@@ -108,7 +108,7 @@ class _Plain(Board):
         if not resumed or entry.source is not None:
             line = self.lines[entry.id]
             what = "" if entry.source is None else f"reuses trial:{entry.source}, "
-            what += f"failed: {line.error}" if line.error else f"accuracy {line.accuracy or 0:.2%}"
+            what += f"failed: {line.error}" if line.error else _accuracy(line)
             print(f"trial:{line.id} {what}, {line.latency_ms:.1f} ms; {self.summary()}", file=sys.stderr, flush=True)
 
 
@@ -170,6 +170,11 @@ def search_progress(trials: int, budget_ms: float, *, each: bool = True) -> Iter
         finally:
             shown.tick()
             live.refresh()
+
+
+def _accuracy(line: _Line) -> str:
+    """A trial that was stopped early has none that counts."""
+    return "stopped early" if line.accuracy is None else f"accuracy {line.accuracy:.2%}"
 
 
 def _clock(seconds: float) -> str:

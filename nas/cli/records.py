@@ -55,7 +55,8 @@ def accuracy_text(stored: StoredTrial) -> str:
 
 def front_table(front: Sequence[StoredTrial]) -> tuple[list[str], list[list[object]]]:
     """Columns and rows of a front of one device as people read it; the study is named where there are several."""
-    accuracy = "predicted" if any(stored.predicted for stored in front) else "accuracy"
+    judges = {stored.evaluator for stored in front}
+    accuracy = "predicted" if "predictor" in judges else "by supernet" if judges == {"supernet"} else "accuracy"
     columns = ["trial ", accuracy, f"{front[0].target} ms", "MAdds M", "params M", "memory MB", "architecture "]
     rows: list[list[object]] = [
         [

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.options import DURATION, SHARE, json_option, store_option
+from nas.cli.options import DURATION, SEED, SHARE, json_option, store_option
 from nas.cli.ray_options import default_workers, ray_options, reached
 from nas.cli.records import trial_record
 from nas.errors import LatencyError, NasError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option(
     "--trials", type=click.IntRange(min=1), help="Networks to judge.  [default: 3000, proxy 16, supernet 300]"
 )
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core, trials/4 at most]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
 @click.option("--explore-over-budget", is_flag=True, help="Train networks over the budget, too; none is reported best.")
@@ -96,8 +96,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.space import load_space  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
-    if data is None and (proxy_resolution or proxy_epochs or proxy_images or early_stop or no_reuse):
-        raise NasError("--early-stop, --no-reuse and options --proxy-... are about trainings; expected --data, too")
+    if data is None:
+        require_untrained(proxy_resolution or proxy_epochs or proxy_images or early_stop or no_reuse, cluster)
     evaluator = main_job.choose_evaluator(evaluator, data)
     space, trials = space or main_job.DEFAULT_SPACE[evaluator], trials or main_job.DEFAULT_TRIALS[evaluator]
     accuracy_version = main_job.accuracy_version(space, data)
@@ -113,7 +113,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         data=data,
         evaluator=evaluator,
         strategy=strategy or main_job.default_strategy(evaluator, space),
-        objectives=objectives,
+        objectives=objectives.replace(" ", ""),
         reward=reward,
         seed=seed,
         trials=trials,
@@ -122,10 +122,10 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         confidence=confidence,
         proxy=training,
         accuracy_version=accuracy_version,
+        data_version=main_job.data_version(data),
         storage=storage,
     )
-    if cluster is not None and data is None:
-        raise NasError("--ray is about trainings; a prediction takes a millisecond here; expected --data, too")
+    main_job.require_heeded(settings)
     workers = workers or min(default_workers(cluster), max(1, trials // 4))
     finalists = finalist_count(finalists, final_epochs, evaluator, trials)
     trained: list[dict[str, Any]] = []
@@ -166,6 +166,14 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
             _print_verified(verified)
     if found.best is None:
         raise NasError("no trial within the budget finished; `nas trials show trial:ID` says what became of one")
+
+
+def require_untrained(about_training: object, cluster: "RayCluster | None") -> None:
+    """Refuse options that mean nothing where nothing is trained. Raises NasError."""
+    if about_training:
+        raise NasError("--early-stop, --no-reuse and options --proxy-... are about trainings; expected --data, too")
+    if cluster is not None:
+        raise NasError("--ray is about trainings; a prediction takes a millisecond here; expected --data, too")
 
 
 def result_record(found: "SearchResult", interpolated: int | None) -> dict[str, Any]:

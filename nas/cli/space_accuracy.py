@@ -35,6 +35,7 @@ def fit_accuracy(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.accuracy.effects import load_effects  # noqa: PLC0415 - numpy is not needed for --help
     from nas.accuracy.fit import fit_accuracy  # noqa: PLC0415
     from nas.accuracy.model import accuracy_file, save_accuracy_model  # noqa: PLC0415
+    from nas.accuracy.predictor import unknown_choices  # noqa: PLC0415
     from nas.accuracy.table import provenance, read_trained  # noqa: PLC0415
     from nas.cli import tables  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
@@ -55,6 +56,12 @@ def fit_accuracy(  # noqa: PLR0913, PLR0917 - the command's options
         provenance=provenance(data),
     )
     save_accuracy_model(model, path)
+    if unknown := unknown_choices(space, model):
+        click.echo(
+            f"nothing is known of {', '.join(unknown)}: no search can predict them; take them out of {name}, or give "
+            f"their effects in {beside}",
+            err=True,
+        )
     if as_json:
         tables.print_json(_record(model, path))
     else:

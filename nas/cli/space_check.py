@@ -61,9 +61,8 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.search import proxy_training  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
     from nas.storage import open_folder  # noqa: PLC0415
-    from nas.training.data import describe_data, load_data  # noqa: PLC0415
+    from nas.training.data import data_content, describe_data, load_data  # noqa: PLC0415
     from nas.training.full import full_recipe  # noqa: PLC0415
-    from nas.training.supernet_job import data_content  # noqa: PLC0415
 
     info = describe_data(data)
     found_space = load_space(space).with_num_classes(info.num_classes)

@@ -38,12 +38,12 @@ def train(  # noqa: PLR0913, PLR0917 - the command's options
     classes of the data.
     """
     from nas.cli import tables  # noqa: PLC0415
-    from nas.training.data import describe_data, load_data  # noqa: PLC0415
+    from nas.training.data import data_content, describe_data, load_data  # noqa: PLC0415
 
     info = describe_data(data)
     network = resolve_network(arch, store_url).architecture.with_num_classes(info.num_classes)
     resolution = resolution or info.resolution
-    digest = hashlib.sha256(f"{data} {epochs} {resolution} {seed}".encode()).hexdigest()[:6]
+    digest = hashlib.sha256(f"{data_content(data)} {epochs} {resolution} {seed}".encode()).hexdigest()[:6]
     weights = out or Path("runs/train") / f"{network.id}-{data.partition(':')[0]}-{digest}.safetensors"
 
     from nas.training.full import full_recipe, train_fully  # noqa: PLC0415 - torch

@@ -7,6 +7,7 @@ import click
 from nas.cli.export_trials import export
 from nas.cli.options import json_option, store_option, stored_trial
 from nas.cli.records import COLUMNS, accuracy_text, trial_record
+from nas.errors import NasError
 from nas.store.records import StoredTrial
 
 
@@ -26,6 +27,8 @@ def list_(study: str | None, last: int | None, as_csv: bool, store_url: str, as_
     from nas.cli import tables  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
 
+    if as_csv and as_json:
+        raise NasError("--csv and --json; expected one of them")
     with Store.open_existing(store_url) as store:
         found = store.trials(study, last=last)
     records = [{"number": s.trial.number, "state": s.trial.state.value, **trial_record(s)} for s in found]

@@ -12,7 +12,7 @@ from nas.errors import StoreError
 Line = Mapping[str, Any]
 
 _GROUP = 50_000  # lines of one row group
-_TEXTS = ("study", "state", "target", "latency_version", "architecture", "error", "host")
+_TEXTS = ("study", "state", "target", "latency_version", "architecture", "error", "host", "evaluator")
 _TIMES = ("started_at", "ended_at")
 _FLOATS = ("accuracy", "latency_ms")
 

@@ -27,9 +27,8 @@ from nas.store.store import Store
 from nas.strategies.costs import BatchCost
 from nas.strategies.problem import Problem
 from nas.study import Entry, Listener
-from nas.training.data import describe_data
+from nas.training.data import data_content, describe_data
 from nas.training.loop import Recipe
-from nas.training.supernet_job import data_content
 
 Say = Callable[[str], None]
 """Takes a line for people."""

@@ -11,6 +11,11 @@ from nas.errors import NasError
 from nas.picture import BEST, BUDGET, DOT, FRONT, INK, new_figure, save_picture
 from nas.store.records import StoredTrial
 
+_TRAINED = ("trained networks", "accuracy on held-out images")  # what dots are, and their accuracies
+_JUDGED = {
+    "predictor": ("predicted networks", "predicted accuracy"),
+    "supernet": ("networks, none trained alone", "accuracy with shared weights, on held-out images"),
+}
 _MANY = 10_000  # dots, from which on an SVG holds them as a picture
 
 
@@ -34,11 +39,12 @@ def plot_front(  # noqa: PLR0913 - what is drawn, and how
     """
     if len(points) == 0:
         raise NasError("no finished trial to draw")
-    judged = "predicted" if front and all(trial.predicted for trial in front) else "trained"
+    judges = {trial.evaluator for trial in front}
+    networks, accuracy = _JUDGED.get(judges.pop(), _TRAINED) if len(judges) == 1 else _TRAINED
     figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
     dots: dict[str, Any] = {"color": DOT, "linewidths": 0, "rasterized": len(points) > _MANY}
-    axes.scatter(points[:, 1], 100 * points[:, 0], s=18, label=f"{len(points)} {judged} networks", **dots)
+    axes.scatter(points[:, 1], 100 * points[:, 0], s=18, label=f"{len(points)} {networks}", **dots)
     drawn = [trial for trial in front if trial.latency_ms is not None and trial.trial.accuracy is not None]
     steps = [t.latency_ms or 0.0 for t in drawn], [_percent(t) for t in drawn]
     axes.scatter(*steps, color=FRONT, linewidths=0, s=34, zorder=3, label="Pareto front")
@@ -49,8 +55,7 @@ def plot_front(  # noqa: PLR0913 - what is drawn, and how
     if budget_ms is not None:
         axes.axvline(budget_ms, color=BUDGET, linewidth=1.2, linestyle="--", label=f"budget {budget_ms:.4g} ms")
     axes.set_xlabel(f"predicted latency on {front[0].target}, ms" if front else "predicted latency, ms")
-    what = "predicted accuracy" if judged == "predicted" else "accuracy on held-out images"
-    axes.set_ylabel(f"{what}, %")
+    axes.set_ylabel(f"{accuracy}, %")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.08)

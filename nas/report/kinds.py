@@ -13,6 +13,7 @@ class Kind:
 
     judge: str
     device: str | None
+    table: str | None  # version of the device's latency table
     details: str
 
     @property
@@ -22,8 +23,9 @@ class Kind:
 
 
 def kind(record: StudyRecord, target: str | None = None) -> Kind:
-    """What the study's accuracies and latencies mean, those of another device if `target` is given."""
-    return Kind(judge(record.settings), target or record.settings.get("target"), str(_judgement(record)))
+    """What the study's accuracies and latencies mean; latencies are of `target`'s table today if it is given."""
+    table = None if target else record.settings.get("latency_version")
+    return Kind(judge(record.settings), target or record.settings.get("target"), table, str(_judgement(record)))
 
 
 def judge(settings: Mapping[str, Any]) -> str:

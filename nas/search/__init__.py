@@ -1,6 +1,6 @@
 """`nas search`, for Python: settings, the problem they pose, who judges, and the run itself."""
 
-from nas.search.problem import front_costs
+from nas.search.problem import front_costs, require_heeded
 from nas.search.run import TOP, SearchResult, result, search
 from nas.search.settings import (
     DEFAULT_SPACE,
@@ -9,6 +9,7 @@ from nas.search.settings import (
     SearchSettings,
     accuracy_version,
     choose_evaluator,
+    data_version,
     default_strategy,
     num_classes,
     proxy_training,
@@ -23,10 +24,12 @@ __all__ = [
     "SearchSettings",
     "accuracy_version",
     "choose_evaluator",
+    "data_version",
     "default_strategy",
     "front_costs",
     "num_classes",
     "proxy_training",
+    "require_heeded",
     "result",
     "search",
 ]

@@ -12,20 +12,39 @@ from nas.store.records import FRONT_OBJECTIVES, OBJECTIVES, Objective
 from nas.strategies.costs import BatchCost, Costs
 from nas.strategies.problem import Problem
 from nas.strategies.ranking import Oracle, Ranking
-from nas.strategies.registry import make_strategy
+from nas.strategies.registry import STRATEGIES, make_strategy
 from nas.trial import Strategy
 
 FRONT_COSTS = ("latency", "params", "memory")
+_NO_REWARD = "hard"  # the default: the most accurate network within the budget
+
+
+def require_heeded(settings: SearchSettings) -> None:
+    """Refuse settings that the strategy does not know, or would not heed; needs neither latencies nor a store.
+
+    Raises:
+        NasError: the message says which.
+    """
+    known = (RANKING, *STRATEGIES)
+    if settings.strategy not in known:
+        raise NasError(f"unknown strategy {settings.strategy!r}; expected one of {', '.join(known)}")
+    if settings.strategy == RANKING and settings.data is not None:
+        raise NasError("the strategy ranking asks an accuracy model of many networks; expected no --data")
+    make_reward(settings.reward, settings.budget_ms)
+    front = front_costs(settings.objectives, settings.strategy)
+    if settings.reward != _NO_REWARD and (front or settings.strategy == RANKING):
+        what = f"for a front of {settings.objectives}" if front else f"by {RANKING}"
+        raise NasError(f"a search {what} has no use for a reward; expected no --reward, or another strategy")
+    if settings.explore_over_budget and settings.strategy == RANKING:
+        raise NasError(f"{RANKING} proposes no network over the budget; expected another strategy, such as surrogate")
+    if settings.explore_over_budget and settings.confidence is not None:
+        raise NasError("a confidence accepts no network over the budget, --explore-over-budget trains them; give one")
 
 
 def make_problem(settings: SearchSettings, space: SearchSpace, latency: LatencyModel) -> Problem:
     """What the strategy searches; with a confidence, all it knows of latency is the upper end of the interval."""
     latency_ms, target = Milliseconds(latency), latency.target
     if settings.confidence is not None:
-        if settings.explore_over_budget:
-            raise NasError(
-                "a confidence accepts no network over the budget, --explore-over-budget trains them; give one"
-            )
         latency_ms = Milliseconds(latency.with_coverage(settings.confidence), "high_ms")
         target = f"{target} with confidence {settings.confidence:g}"
     return Problem(
@@ -87,13 +106,10 @@ def make_search_strategy(settings: SearchSettings, problem: Problem, trials: int
     """The strategy of that name; `ranking` needs both models as tables.
 
     Raises:
-        NasError: an unknown name, or `ranking` with data to train on.
         BudgetError: no network of the space meets the budget.
     """
     if settings.strategy != RANKING:
         return make_strategy(settings.strategy, problem, seed=settings.seed, trials=trials)
-    if settings.data is not None:
-        raise NasError("the strategy ranking asks an accuracy model of many networks; expected no --data")
     problem.require_reachable()
     predictor = load_predictor(settings.space)
     assert problem.costs is not None, "_costs makes them for this strategy"

@@ -13,7 +13,7 @@ from nas.executors.ray.executor import RayExecutor
 from nas.forking import basis, fidelity, fork_names, require_unchanged
 from nas.latency.model import LatencyModel
 from nas.search.judge import Watch, judged_by, make_evaluator, make_supernet_evaluator
-from nas.search.problem import front_objectives, make_problem, make_search_strategy
+from nas.search.problem import front_objectives, make_problem, make_search_strategy, require_heeded
 from nas.search.settings import SearchSettings, num_classes
 from nas.space import load_space
 from nas.stopping import SuccessiveHalving
@@ -71,6 +71,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         LatencyError: a confidence that is no share above 0 and below 1.
         NasError: wrong settings, data that cannot be had, a full disk.
     """
+    require_heeded(settings)
     name, rests_on = name or settings.study_name, _basis(settings)
     name, old = fork_names(store, name, rests_on) if fork else (name, name)
     record = _begun(store, name, settings)
@@ -83,6 +84,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         evaluator = make_supernet_evaluator(settings, (workers if cluster is None else 1) * threads, threads, watch)
     else:
         evaluator = make_evaluator(settings, weights_folder(store, name, settings.storage), threads)
+    record = record or _begun(store, name, settings)  # meanwhile another process may have begun it
     if record is None:
         begin = _Beginning(settings, rests_on, same)
         record = begin.fork(store, old, name, problem, target) if fork else begin.anew(store, name)
@@ -156,8 +158,8 @@ def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | N
     record = store.study(name)
     if record is not None:
         require_command(record, "nas search")
-        require_unchanged(record, _basis(settings))
         _require_same(record, settings)
+        require_unchanged(record, _basis(settings))
     return record
 
 
@@ -168,6 +170,11 @@ def _planned(record: StudyRecord | None, settings: SearchSettings) -> int:
 
 def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
     begun, wanted = dict(record.settings), asdict(settings)
+    begun.setdefault("data_version", settings.data_version)  # older studies did not record it
+    if begun["data_version"] != settings.data_version:
+        raise StudyError(
+            f"study {record.name!r} was begun with other images in the folder; begin another one with --study NAME"
+        )
     for key in sorted((begun.keys() | wanted.keys()) - {"trials", "latency_version", "accuracy_version"}):
         if begun.get(key) != wanted.get(key):
             raise StudyError(

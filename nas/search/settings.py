@@ -8,7 +8,7 @@ from nas.accuracy.model import load_accuracy_model
 from nas.errors import NasError
 from nas.space import load_space
 from nas.strategies.ranking import has_one_genotype_each
-from nas.training.data import describe_data
+from nas.training.data import data_content, describe_data
 
 EVALUATORS = ("predictor", "proxy", "supernet")
 DEFAULT_SPACE = {"predictor": "mnasnet_imagenet", "proxy": "mobilenet_v3", "supernet": "mobilenet_v3"}
@@ -108,6 +108,7 @@ class SearchSettings:
     confidence: float | None = None
     """Accept a network only if the upper end of its interval of this coverage meets the budget; None: if its estimate
     does."""
+    data_version: str | None = None  # of a folder's images, which may change while its path does not
     storage: str | None = None  # folder or URL of the weights; None: beside the database
 
     def __post_init__(self) -> None:
@@ -119,6 +120,8 @@ class SearchSettings:
     def study_name(self) -> str:
         """A name that the same settings always give: readable, then a digest of all of them."""
         deciding = {key: value for key, value in asdict(self).items() if key not in _NOT_IN_NAME}
+        if self.data_version is None:
+            del deciding["data_version"]  # names stay as they were before there was one
         digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:6]
         judged_on = (self.data or self.evaluator).partition(":")[0]
         return f"{self.target}-{self.budget_ms:g}ms-{judged_on}-{digest}"
@@ -127,6 +130,15 @@ class SearchSettings:
 def num_classes(data: str | None) -> int:
     """Classes that the networks of a search tell apart; without data those of ImageNet."""
     return 1000 if data is None else describe_data(data).num_classes
+
+
+def data_version(data: str | None) -> str | None:
+    """What tells a folder's images of today from others under its path; None for other data.
+
+    Raises:
+        DataError: no such folder, or an image that cannot be read.
+    """
+    return None if data is None or (content := data_content(data)) == data else content
 
 
 def accuracy_version(space: str, data: str | None) -> str | None:

@@ -41,7 +41,7 @@ class Place:
 COLUMNS = (
     "trial", "study", "number", "state", "accuracy", "latency_ms", "target", "latency_version", "macs", "params",
     "peak_activation_bytes", "architecture", "epochs", "seed", "parent", "source", "lost", "error", "started_at",
-    "ended_at", "host",
+    "ended_at", "host", "evaluator",
 )  # fmt: skip
 """Of the view `nas_trials` (docs/store.md) and of what is exported."""
 

@@ -10,6 +10,8 @@ from nas.store.rows import Row
 from nas.store.schema import studies, trials
 from nas.trial import TrialState
 
+_SHOWN = 5  # studies that a message names
+
 
 def begin(connection: sa.Connection, record: StudyRecord, place: str) -> None:
     """Add a study. Raises StudyError if the name is taken."""
@@ -33,8 +35,13 @@ def id_of(connection: sa.Connection, name: str, place: str) -> int:
     """The key of the study. Raises StudyError if there is none of that name."""
     row = _row(connection, name)
     if row is None:
-        known = connection.execute(sa.select(studies.c.name).order_by(studies.c.id.desc()).limit(5)).scalars().all()
-        expected = f"expected one of {', '.join(known)}" if known else "it has no study yet"
+        known = (
+            connection.execute(sa.select(studies.c.name).order_by(studies.c.id.desc()).limit(_SHOWN + 1))
+            .scalars()
+            .all()
+        )
+        more = " ..." if len(known) > _SHOWN else ""
+        expected = f"expected one of {', '.join(known[:_SHOWN])}{more}" if known else "it has no study yet"
         raise StudyError(f"no study {name!r} in {place}; {expected}")
     return int(row.id)
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from nas.store.records import COLUMNS
 
-HEAD = "0003"  # the newest revision, so that opening a database that is up to date need not import alembic
+HEAD = "0004"  # the newest revision, so that opening a database that is up to date need not import alembic
 VERSION_TABLE = "nas_version"
 
 metadata = sa.MetaData()

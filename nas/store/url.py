@@ -11,7 +11,7 @@ from nas.errors import StoreError
 
 _BACKENDS = ("sqlite", "postgresql")
 _SECRET_OPTIONS = ("password", "sslpassword")  # of libpq, behind the question mark of a URL
-_LIKE_A_URL = re.compile(r"(postgres\w*|[a-z0-9_]+\+[a-z0-9_]+):", re.IGNORECASE)
+_LIKE_A_URL = re.compile(r"(sqlite|file|postgres\w*|[a-z0-9_]+\+[a-z0-9_]+):", re.IGNORECASE)
 _UNREADABLE = (
     "the store's URL cannot be read; expected sqlite:///FILE or postgresql://HOST/NAME, in a password %40 for @ and "
     "%2F for /"
@@ -31,6 +31,8 @@ class StoreUrl:
         Raises:
             StoreError: neither; the message repeats nothing that could be a password.
         """
+        if not isinstance(text, Path) and text in ("", "sqlite:///"):
+            raise StoreError("the store's URL names no file; expected sqlite:///FILE or postgresql://HOST/NAME")
         if isinstance(text, Path) or ("://" not in text and not _LIKE_A_URL.match(text)):
             return cls(sa.URL.create("sqlite", database=str(text)))
         try:

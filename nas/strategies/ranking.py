@@ -21,6 +21,7 @@ _BANDS = 16  # of latency, from the fastest network to the budget
 _PER_BAND = 50  # elites, at least
 _GENERATIONS = 100
 _MUTATIONS = 1.5  # genes of a child, on average
+_GROWTH = 4  # of the number of elites, where more trials follow than were planned
 _CHECKED = 64
 
 
@@ -37,7 +38,8 @@ class Ranking:
     """Evolves elites for each of several bands of latency; proposes the best of each band, then the second best, ...
 
     Some hundred thousand networks are asked of the oracle before the first proposal; what it says is taken for true, so
-    outcomes change nothing. When the elites have run out, random networks follow.
+    outcomes change nothing. When the elites of `trials` trials have run out, random networks follow; where more trials
+    follow than those, elites are sought again, as for four times as many.
     """
 
     def __init__(self, problem: Problem, oracle: Oracle, *, seed: int, trials: int) -> None:
@@ -56,7 +58,9 @@ class Ranking:
         """The next proposal; None: finished."""
         if self.finished:
             return None
-        if self._queue is None:
+        if self._queue is None or len(self._ledger) >= self._trials:
+            while len(self._ledger) >= self._trials:
+                self._trials *= _GROWTH
             self._queue = deque(self._elites())
         while self._queue:
             candidate = self._problem.candidate(self._queue.popleft())

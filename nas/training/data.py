@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nas.errors import DataError
 from nas.training.cifar10 import CIFAR10_CLASSES, load_cifar10
-from nas.training.imagefolder import FolderPixels, list_images
+from nas.training.imagefolder import FolderPixels, folder_content, list_images
 
 Indices = NDArray[np.int64]
 Rgb = tuple[float, float, float]
@@ -80,7 +80,8 @@ class DataInfo:
 class Data:
     """A data set, split: `val` is held out from the training set, `test` is not for searching.
 
-    `mean` and `std` normalise values from 0 to 1; `flip` says whether a mirrored image means the same.
+    `mean` and `std` normalise values from 0 to 1; `flip` says whether a mirrored image means the same; `content` is
+    that of `data_content`.
     """
 
     info: DataInfo
@@ -89,6 +90,7 @@ class Data:
     test: ImageSet
     mean: Rgb
     std: Rgb
+    content: str
     flip: bool = True
 
     def limited(self, train_images: int | None = None, val_images: int | None = None) -> "Data":
@@ -111,6 +113,16 @@ def describe_data(spec: str) -> DataInfo:
             return DataInfo(spec, list_images(Path(folder)).class_names, resolution=128)
         case _:
             raise DataError(f"unknown data {spec!r}; expected cifar10, digits or imagefolder:DIR")
+
+
+def data_content(spec: str) -> str:
+    """What tells one data set from another: its name, or for a folder a hash of its images.
+
+    Raises:
+        DataError: a folder that is none, or an image that cannot be read.
+    """
+    kind, _, folder = spec.partition(":")
+    return spec if kind != "imagefolder" else f"{kind}:{folder_content(Path(folder))}"
 
 
 def load_data(spec: str, *, resolution: int | None = None) -> Data:
@@ -157,7 +169,7 @@ def _cifar10(info: DataInfo) -> Data:
     arrays = load_cifar10()
     train, val = _hold_out(_image_set(ArrayPixels(arrays.train_images), arrays.train_labels), _CIFAR10_HOLDOUT)
     test = _image_set(ArrayPixels(arrays.test_images), arrays.test_labels)
-    return Data(info, train, val, test, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+    return Data(info, train, val, test, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616), content=info.name)
 
 
 def _digits(info: DataInfo) -> Data:
@@ -168,7 +180,7 @@ def _digits(info: DataInfo) -> Data:
     everything = _image_set(ArrayPixels(np.repeat(grey[..., None], 3, axis=3)), digits.target)
     rest, test = _hold_out(everything, round(_HOLDOUT_SHARE * len(everything)))
     train, val = _hold_out(rest, round(_HOLDOUT_SHARE * len(rest)))
-    return Data(info, train, val, test, mean=(0.305,) * 3, std=(0.376,) * 3, flip=False)
+    return Data(info, train, val, test, mean=(0.305,) * 3, std=(0.376,) * 3, content=info.name, flip=False)
 
 
 def _imagefolder(info: DataInfo, folder: Path, resolution: int) -> Data:
@@ -182,7 +194,8 @@ def _imagefolder(info: DataInfo, folder: Path, resolution: int) -> Data:
     if not (len(train) and len(val) and len(test)):
         raise DataError(f"{folder}: {len(listing.train_paths)} images are too few to hold some out")
     # the statistics of ImageNet, as is usual for photographs
-    return Data(info, train, val, test, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    content = data_content(info.name)
+    return Data(info, train, val, test, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), content=content)
 
 
 def _image_set(pixels: Pixels, labels: NDArray[np.integer]) -> ImageSet:

@@ -73,7 +73,7 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, and who hears of it
     device = pick_device()
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(network, recipe)
-    settings = json.dumps({**asdict(recipe), "data": data.info.name, "images": len(data.train)})
+    settings = json.dumps({**asdict(recipe), "data": data.content, "images": len(data.train)})
     done = Progress(0, {}, settings)
     if checkpoint is not None and checkpoint.exists():
         done = load_checkpoint(checkpoint, network, optimizer, settings)

@@ -115,7 +115,7 @@ class _Training:
         self._device = pick_device(peers.rank)
         supernet.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = make_optimizer(supernet, self._recipe, fused=True)
-        self._settings = json.dumps({**asdict(recipe), "data": data.info.name, "images": len(data.train)})
+        self._settings = json.dumps({**asdict(recipe), "data": data.content, "images": len(data.train)})
         done = Progress(0, {}, self._settings)
         if checkpoint.exists():
             done = load_checkpoint(checkpoint, supernet, self._optimizer, self._settings)

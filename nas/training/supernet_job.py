@@ -2,19 +2,21 @@
 
 import hashlib
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from nas.errors import NasError
 from nas.resources import cache_dir
 from nas.space import SearchSpace, load_space
 from nas.training.checkpoint import load_weights, save_weights
-from nas.training.data import Data, describe_data, load_data
+from nas.training.data import Data, data_content, describe_data, load_data
 from nas.training.distributed import ALONE, Peers, run_together
-from nas.training.imagefolder import list_images
 from nas.training.loop import Recipe, pick_device
 from nas.training.shared import SharedData, share_data
 from nas.training.supernet import Family, SupernetRecipe, Watch, train_supernet
@@ -65,7 +67,7 @@ class SupernetJob:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise NasError(f"{path.parent}: {error.strerror}") from None
-        with FileLock(path.with_suffix(".lock")):
+        with _alone(FileLock(path.with_suffix(".lock"))):
             if not path.exists():
                 self._train(watch, threads)
         return path
@@ -134,6 +136,20 @@ def supernet_job(
     return SupernetJob(space, data, SupernetRecipe(Recipe(epochs, resolution, batch_size=64, lr=0.2)), train_images)
 
 
+@contextmanager
+def _alone(lock: FileLock) -> Iterator[None]:
+    """Hold the lock; says so if another process has to be waited for."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("another process trains this supernet; waiting for it", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _run(job: tuple[SupernetJob, Watch], peers: Peers) -> None:
     """Train as one of some processes; the first saves the result and removes what was saved on the way."""
     supernet, watch = job
@@ -144,14 +160,3 @@ def _run(job: tuple[SupernetJob, Watch], peers: Peers) -> None:
         about = {"space": supernet.space, "data": supernet.data, "metrics": json.dumps(metrics)}
         save_weights(supernet.path, family.supernet, about)
         checkpoint.unlink(missing_ok=True)
-
-
-def data_content(data: str) -> object:
-    """What tells one data set from another: its name, or the names and sizes of a folder's images."""
-    kind, _, folder = data.partition(":")
-    if kind != "imagefolder":
-        return data
-    listing = list_images(Path(folder))
-    return [
-        (str(path.relative_to(folder)), path.stat().st_size) for path in (*listing.train_paths, *listing.test_paths)
-    ]
