@@ -5,6 +5,7 @@ import math
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -283,6 +284,27 @@ def test_latencies_of_two_tables_are_not_mixed_in_a_front(nas, tmp_path):
     assert (code, "latency table" in err) == (2, True)
     code, out, _ = nas("pareto", "first", "last", "--target", "pixel", "--json")
     assert (code, len({point["latency_ms"] for point in json.loads(out)})) == (0, 1)  # both by the table of today
+
+
+def _piped(stdout, *arguments):
+    command = [sys.executable, "-c", "from nas.cli.main import main; main()", *arguments]
+    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_reader_that_has_seen_enough_is_no_mistake(form):
+    with _piped(subprocess.PIPE, "space", "sample", "mnasnet", "--count", "2000", *form) as command:
+        command.stdout.readline()
+        command.stdout.close()
+        assert (command.stderr.read(), command.wait()) == ("", 0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_output_that_a_full_disk_does_not_take_is_one_line(form):
+    with Path("/dev/full").open("w") as full, _piped(full, "space", "list", *form) as command:
+        said = command.stderr.read()
+        assert (said, command.wait()) == ("nas: the output was not written: No space left on device\n", 2)
 
 
 def test_wrong_options_leave_no_database(nas, tmp_path):

@@ -2,9 +2,13 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from subprocess import PIPE
+from threading import Timer
 
 import pytest
 from click.testing import CliRunner
@@ -69,6 +73,20 @@ def test_another_search_takes_the_supernet_from_the_cache(searched):
     found = json.loads(again.stdout)
     assert found["study"] != json.loads(done.stdout)["study"]
     assert "finalists" not in found
+
+
+def test_who_waits_for_another_process_that_trains_the_same_says_so(searched, capsys):
+    job = supernet_job("mobilenet_v3", "digits", resolution=32, epochs=1)
+    job.path.parent.mkdir(parents=True, exist_ok=True)
+    lock = job.path.with_suffix(".lock")
+    holds = f"import filelock\nwith filelock.FileLock({str(lock)!r}): print('held', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", holds], stdin=PIPE, stdout=PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        job.path.touch()  # what the other process makes
+        Timer(0.5, other.stdin.close).start()
+        assert job.ready(lambda *_: None) == job.path
+    assert "another process trains this supernet; waiting for it" in capsys.readouterr().err
+    job.path.unlink()
 
 
 def test_people_see_both_figures(searched):

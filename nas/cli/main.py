@@ -1,6 +1,9 @@
 """`nas`: the group of all commands, which imports a command only when it is called."""
 
+import errno
+import os
 import sys
+from typing import Any
 
 import click
 
@@ -26,7 +29,26 @@ _COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+class _Nas(LazyGroup):
+    """The group, when it knows what becomes of its output."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader that has seen enough, such as head, is no mistake, a full disk is one line."""
+        try:
+            return super().invoke(ctx)
+        except SystemExit as end:  # rich's answer to such a reader
+            if not isinstance(end.__context__, BrokenPipeError):
+                raise
+        except OSError as error:
+            if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what its buffer still holds
+            if error.errno == errno.ENOSPC:
+                raise NasError(f"the output was not written: {error.strerror}") from None
+        return 0
+
+
+@click.group(cls=_Nas, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nas")
 def nas() -> None:
     """Find the most accurate mobile network that meets a latency budget on a real device.
@@ -49,9 +71,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         _fail(f"{error.format_message()}{_help_of(error)}", error.exit_code)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        sys.stderr.close()
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 
 
