@@ -69,7 +69,8 @@ def fit_accuracy(
         AccuracyError: too few different networks, or networks that all have one accuracy.
     """
     _require_enough(trained)
-    features = feature_map(space, seen_choices(space, trained.genotypes))
+    seen = seen_choices(space, trained.genotypes)
+    features = feature_map(space, seen)
     macs, params = features.sizes(trained.genotypes)
     matrix = features(trained.genotypes, macs, params)
     fit = _fit(matrix, trained)
@@ -78,7 +79,7 @@ def fit_accuracy(
         predicts=predicts,
         num_classes=space.num_classes,
         networks=len(set(trained.ids)),
-        seen=seen_choices(space, trained.genotypes),
+        seen=seen,
         macs=Range(float(macs.min()), float(macs.max())),
         params=Range(float(params.min()), float(params.max())),
         quadratic=fit.quadratic,
@@ -93,7 +94,7 @@ def fit_accuracy(
             **(provenance or {}),
             "trainings": len(trained),
             "penalty": fit.penalty,
-            "anchor": anchor(space, seen_choices(space, trained.genotypes)),
+            "anchor": anchor(space, seen),
         },
     )
 

@@ -37,7 +37,7 @@ def read_trained(path: Path, space: SearchSpace) -> TrainedNetworks:
     column = next((name for name in _ACCURACY if name in columns), None)
     if column is None:
         raise AccuracyError(f"{path}: no column for the accuracy; expected one of {', '.join(_ACCURACY)}")
-    if unknown := sorted(name for name in columns if "[" in name and name not in {gene.name for gene in space.genes}):
+    if unknown := sorted(name for name in columns - {gene.name for gene in space.genes} if "[" in name):
         raise AccuracyError(f"{path}: column {unknown[0]!r} is no gene of space {space.name}; see nas space show")
     genotypes, accuracies, ids = [], [], []
     for line, row in rows:

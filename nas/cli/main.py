@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import sys
 from typing import Any
 
@@ -40,12 +41,21 @@ class _Nas(LazyGroup):
             if not isinstance(end.__context__, BrokenPipeError):
                 raise
         except OSError as error:
-            if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):
+            if error.filename is not None or not (error.errno == errno.ENOSPC or _reader_gone(error)):
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what its buffer still holds
             if error.errno == errno.ENOSPC:
                 raise NasError(f"the output was not written: {error.strerror}") from None
         return 0
+
+
+def _reader_gone(error: OSError) -> bool:
+    """Whether the pipe that broke is stdout, not one to a worker."""
+    if error.errno != errno.EPIPE:
+        return False
+    stdout = select.poll()
+    stdout.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in stdout.poll(0))
 
 
 @click.group(cls=_Nas, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

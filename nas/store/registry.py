@@ -35,11 +35,8 @@ def id_of(connection: sa.Connection, name: str, place: str) -> int:
     """The key of the study. Raises StudyError if there is none of that name."""
     row = _row(connection, name)
     if row is None:
-        known = (
-            connection.execute(sa.select(studies.c.name).order_by(studies.c.id.desc()).limit(_SHOWN + 1))
-            .scalars()
-            .all()
-        )
+        latest = sa.select(studies.c.name).order_by(studies.c.id.desc()).limit(_SHOWN + 1)
+        known = connection.execute(latest).scalars().all()
         more = " ..." if len(known) > _SHOWN else ""
         expected = f"expected one of {', '.join(known[:_SHOWN])}{more}" if known else "it has no study yet"
         raise StudyError(f"no study {name!r} in {place}; {expected}")
