@@ -40,16 +40,19 @@ from nas.executors.kept import evaluate_all
 from nas.json_file import load_json
 from nas.network.supernet import extract
 from nas.space import load_space
+from nas.store.store import Store
 from nas.training.batches import train_batch
 from nas.training.full import full_recipe
 from nas.training.loop import Recipe, make_optimizer
 from nas.training.supernet import Family, Sandwich
 from nas.training.supernet_job import SupernetJob, supernet_job
+from nas.trial import Metrics
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path("runs/supernet")
 MAIN = "from nas.cli.main import main; main()"
-CANDIDATES = 300
+CANDIDATES = 300  # whose cost is compared
+SEARCHED = 100  # by the supernet, to find a winner
 VAL_IMAGES = 2000
 
 
@@ -203,37 +206,54 @@ def supernet_seconds(sizes: Sizes) -> float:
 def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
     """Test accuracy of the winners of both searches, trained alone, for each seed."""
     costs = cost(sizes, workers)
-    trials = max(1, round(CANDIDATES * costs["ratio"]))  # of the proxy, in the time of the supernet
+    given = costs["supernet_training_seconds"] + SEARCHED * costs["supernet_judging_seconds"] / CANDIDATES
+    trials = max(1, round(CANDIDATES * given / costs["proxy_seconds"]))  # of the proxy, in the same time
     rows = []
     for seed in range(sizes.seeds):
         found = {
             name: search(sizes, name, seed, count, workers)
-            for name, count in (("supernet", CANDIDATES), ("proxy", trials))
+            for name, count in (("supernet", SEARCHED), ("proxy", trials))
         }
-        trained = evaluate_all(list(found.values()), truth(sizes), truth(sizes).folder, workers, say)
-        rows.append({"seed": seed, **{n: m["test_accuracy"] for n, m in zip(found, trained, strict=True)}})
-    return {"proxy_trials": trials, "seeds": rows}
+        networks = [Architecture.from_dict(winner["network"]) for winner in found.values()]
+        trained = evaluate_all(networks, truth(sizes), truth(sizes).folder, workers, say)
+        rows.append({"seed": seed} | {n: row(winner, m) for (n, winner), m in zip(found.items(), trained, strict=True)})
+    return {"supernet_trials": SEARCHED, "proxy_trials": trials, "seeds": rows}
 
 
-def search(sizes: Sizes, evaluator: str, seed: int, trials: int, workers: int) -> Architecture:
+def row(winner: dict[str, Any], trained: Metrics) -> dict[str, float]:
+    """Of a search: its winner's accuracy as judged and as trained alone, and the seconds that its trials took."""
+    known = ("judged_accuracy", "latency_ms", "judging_seconds")
+    return {"test_accuracy": trained["test_accuracy"]} | {name: winner[name] for name in known}
+
+
+def search(sizes: Sizes, evaluator: str, seed: int, trials: int, workers: int) -> dict[str, Any]:
     """The best network of a search, which goes on where it stopped; done once."""
     kept = sizes.folder / "searches" / f"{evaluator}-{trials}-{seed}.json"
     if kept.exists():
-        return Architecture.from_dict(load_json(kept))
+        known: dict[str, Any] = load_json(kept)
+        return known
     epochs = {"supernet": sizes.epochs, "proxy": sizes.proxy_epochs}[evaluator]
+    store = f"sqlite:///{sizes.folder}/trials.db"
     arguments = [
         "search", "--target", "pixel", "--budget", "60ms", "--data", "cifar10", "--space", "mobilenet_v3",
         "--evaluator", evaluator, "--trials", str(trials), "--seed", str(seed), "--workers", str(workers),
         "--proxy-images", str(sizes.images), "--proxy-resolution", str(sizes.resolution), "--proxy-epochs", str(epochs),
-        "--finalists", "0", "--store", f"sqlite:///{sizes.folder}/trials.db", "--json",
+        "--finalists", "0", "--store", store, "--json",
     ]  # fmt: skip
-    best = json.loads(nas(*arguments))["best"]["trial"]
-    shown = json.loads(
-        nas("trials", "show", f"trial:{best}", "--store", f"sqlite:///{sizes.folder}/trials.db", "--json")
-    )
-    found = Architecture.from_dict(shown["network"])
+    best = json.loads(nas(*arguments))["best"]
+    with Store.open_existing(store) as opened:
+        winner, tried = opened.trial(best["trial"]), opened.trials(best["study"])
+    assert winner is not None
+    found = {
+        "network": winner.trial.proposal.architecture.to_dict(),
+        "judged_accuracy": best["accuracy"],
+        "latency_ms": best["latency_ms"],
+        "judging_seconds": sum(
+            (t.ended_at - t.started_at).total_seconds() for t in tried if t.started_at and t.ended_at
+        ),
+    }
     kept.parent.mkdir(exist_ok=True)
-    kept.write_text(found.to_json())
+    kept.write_text(json.dumps(found))
     return found
 
 

@@ -108,6 +108,16 @@ def test_another_space_or_data_or_recipe_is_another_supernet(searched):
         others[0].load()
 
 
+def test_of_a_broken_supernet_it_says_what_to_do(searched):
+    job = supernet_job("little.yaml", "digits", resolution=16, epochs=1, train_images=200)
+    job.path.write_bytes(b"cut short")
+    with pytest.raises(NasError, match="not a safetensors file: .*; remove it, and the next search trains it again"):
+        job.load()
+    job.path.unlink()
+    with pytest.raises(NasError, match="no such file$"):
+        job.load()
+
+
 def test_the_evaluator_refuses_what_it_cannot_judge(searched):
     evaluator = SupernetEvaluator(supernet_job("little.yaml", "digits", resolution=16, epochs=2, train_images=200))
     network = Architecture(32, (ConvBlock(12, 3, 2, "relu"), PoolBlock()), num_classes=10)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option("--verify", is_flag=True, help="Measure the best network whole at the end; --target host alone.")
 @click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network, or of the supernet.")
-@click.option("--proxy-images", type=click.IntRange(1), help="Images to train on.  [default: what suits the data]")
+@click.option("--proxy-images", type=click.IntRange(2), help="Images to train on.  [default: what suits the data]")
 @click.option("--finalists", type=click.IntRange(0), help="Best networks to train alone.  [default: 0; supernet 3]")
 @click.option("--final-epochs", type=click.IntRange(1), help="Of each finalist.  [default: 10]")
 @click.option("--study", help="Name of the study.  [default: made from the options]")

@@ -27,7 +27,7 @@ FOLDER = Path("runs/check")
 @click.option("--images", type=click.IntRange(1), help="Images of each training.  [default: all]")
 @click.option("--resolution", type=click.IntRange(16), help="Pixels.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs of the evaluator.  [default: what suits the data]")
-@click.option("--proxy-images", type=click.IntRange(1), help="Images of the evaluator.  [default: what suits the data]")
+@click.option("--proxy-images", type=click.IntRange(2), help="Images of the evaluator.  [default: what suits the data]")
 @click.option("--seed", default=0, show_default=True, help="Other seeds draw other networks.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
 @ray_options

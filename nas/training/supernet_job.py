@@ -84,7 +84,11 @@ class SupernetJob:
 
     def _read(self) -> Family:
         family = Family(self._space())
-        load_weights(self.path, family.supernet)
+        try:
+            load_weights(self.path, family.supernet)
+        except NasError as error:
+            advice = "; remove it, and the next search trains it again" if self.path.exists() else ""
+            raise NasError(f"{error}{advice}") from None
         return family
 
     def shared(self, val_images: int | None = None) -> "SharedSupernet":
