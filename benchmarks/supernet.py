@@ -5,6 +5,7 @@ gathered in report.kept.json there, from which a run on another machine goes on 
 
 - throughput: a step of the supernet against a plain loop that trains the same networks one by one, and its profile
 - kendall: order of random networks by the supernet, and by the proxy, against training from scratch
+- repeat: the same with each network trained by two seeds, and how far these two agree
 - cost: seconds to judge 300 candidates, the supernet's training included, against the proxy
 - winners: winners of a supernet search and of a proxy search of equal time, trained alone, for three seeds
 
@@ -165,20 +166,26 @@ def proxy(sizes: Sizes) -> ProxyEvaluator:
     return ProxyEvaluator("cifar10", Recipe(sizes.proxy_epochs, sizes.resolution), sizes.images, VAL_IMAGES)
 
 
-def compare(sizes: Sizes, workers: int) -> dict[str, Check]:
-    """Both cheap evaluators against training; done once."""
+def compare(sizes: Sizes, workers: int, repeat: bool = False) -> dict[str, Check]:
+    """Both cheap evaluators against training, with one seed or two; done once."""
     networks = random_networks(load_space("mobilenet_v3").with_num_classes(10), sizes.networks, seed=0)
     job = sizes.job()
     job.ready(SupernetProgress(), threads=1)
     judges = {"supernet": SupernetEvaluator(job, VAL_IMAGES), "proxy": proxy(sizes)}
     return {
-        name: check(networks, judge, truth(sizes), sizes.folder / name, workers, say) for name, judge in judges.items()
+        name: check(networks, judge, truth(sizes), sizes.folder / name, workers, say, repeat=repeat)
+        for name, judge in judges.items()
     }
 
 
 def order(sizes: Sizes, workers: int) -> dict[str, Any]:
     """Kendall's tau of both evaluators."""
     return {name: check_record(found) for name, found in compare(sizes, workers).items()}
+
+
+def repeat(sizes: Sizes, workers: int) -> dict[str, Any]:
+    """The same with each network trained twice, and how far its two trainings agree."""
+    return {name: check_record(found) for name, found in compare(sizes, workers, repeat=True).items()}
 
 
 def cost(sizes: Sizes, workers: int) -> dict[str, Any]:
@@ -267,6 +274,7 @@ def nas(*arguments: str) -> str:
 PARTS: dict[str, Callable[[Sizes, int], dict[str, Any]]] = {
     "throughput": throughput,
     "kendall": order,
+    "repeat": repeat,
     "cost": cost,
     "winners": winners,
 }

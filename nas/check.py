@@ -1,9 +1,10 @@
 """`check()`: whether a cheap evaluator puts networks into the order that proper training does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from statistics import mean
 from typing import Any
 
 from nas.architecture import Architecture
@@ -11,7 +12,7 @@ from nas.errors import NasError
 from nas.evaluators.full import FullEvaluator
 from nas.executors.kept import Say, evaluate_all
 from nas.executors.ray.cluster import RayCluster
-from nas.rank import kendall, kendall_interval
+from nas.rank import Agreement, agreement
 from nas.space import SearchSpace
 from nas.trial import Evaluator, Metrics
 
@@ -20,26 +21,27 @@ COVERAGE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One network: what the evaluator said, and the test accuracy that training from scratch reached."""
+    """One network: what the evaluator said, and the test accuracies that trainings from scratch reached."""
 
     architecture: Architecture
     judged: float
-    trained: float
+    trainings: tuple[float, ...]  # one for each seed
     judge_seconds: float
-    train_seconds: float
+    train_seconds: float  # of all trainings
+
+    @property
+    def trained(self) -> float:
+        """Mean test accuracy."""
+        return mean(self.trainings)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The comparison; `low` and `high` bound tau with `COVERAGE`, for other networks of the space.
-
-    All three are None where one of the judges finds all networks equal: tau is not defined there.
-    """
+    """The comparison; intervals have `COVERAGE`, for other networks of the space."""
 
     compared: tuple[Compared, ...]
-    kendall: float | None
-    low: float | None
-    high: float | None
+    order: Agreement  # of the evaluator and the trainings
+    repeated: Agreement | None  # of two trainings of each network
 
 
 def random_networks(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
@@ -65,8 +67,12 @@ def check(  # noqa: PLR0913, PLR0917 - two judges, where they keep what they kno
     workers: int,
     say: Say,
     cluster: RayCluster | None = None,
+    repeat: bool = False,
 ) -> Check:
     """Judge the networks, train them with `truth`, and compare the orders.
+
+    With `repeat` each network is trained with two seeds: their mean is what the evaluator is compared with, and how far
+    the two agree tells what the evaluator could reach.
 
     What is known is kept in `judged_in` and beside it, in a folder that is named as that of `truth`: called again, only
     the rest is done.
@@ -74,27 +80,43 @@ def check(  # noqa: PLR0913, PLR0917 - two judges, where they keep what they kno
     Raises:
         NasError: a network could not be judged or trained, a file cannot be written.
     """
+    seeds = (0, 1) if repeat else (0,)
     judged = evaluate_all(networks, evaluator, judged_in, workers, say, cluster=cluster)
-    trained = evaluate_all(networks, truth, judged_in.with_name(truth.folder.name), workers, say, cluster=cluster)
+    trained = evaluate_all(networks, truth, judged_in.with_name(truth.folder.name), workers, say, seeds, cluster)
+    by_network = [trained[place :: len(networks)] for place in range(len(networks))]
     compared = tuple(
-        Compared(network, one["accuracy"], other["test_accuracy"], _seconds(one), _seconds(other))
-        for network, one, other in zip(networks, judged, trained, strict=True)
+        Compared(
+            architecture=network,
+            judged=one["accuracy"],
+            trainings=tuple(metrics["test_accuracy"] for metrics in others),
+            judge_seconds=_seconds(one),
+            train_seconds=sum(map(_seconds, others)),
+        )
+        for network, one, others in zip(networks, judged, by_network, strict=True)
     )
-    both = [c.judged for c in compared], [c.trained for c in compared]
-    low, high = kendall_interval(*both, coverage=COVERAGE) or (None, None)
-    return Check(compared, kendall(*both), low, high)
+    order = agreement([c.judged for c in compared], [c.trained for c in compared], COVERAGE)
+    if not repeat:
+        return Check(compared, order, None)
+    first, second = zip(*(c.trainings for c in compared), strict=True)
+    return Check(compared, order, agreement(first, second, COVERAGE))
 
 
 def check_record(found: Check) -> dict[str, Any]:
     """What `nas space check --json` prints of a comparison; documented in docs/json.md."""
     return {
         "networks": len(found.compared),
-        **{name: _rounded(getattr(found, name)) for name in ("kendall", "low", "high")},
+        **_rounded(found.order),
         "coverage": COVERAGE,
+        "repeated": _rounded(found.repeated) if found.repeated else None,
         "judge_seconds": round(sum(c.judge_seconds for c in found.compared), 1),
         "train_seconds": round(sum(c.train_seconds for c in found.compared), 1),
         "architectures": [
-            {"architecture": c.architecture.id, "judged_accuracy": c.judged, "test_accuracy": c.trained}
+            {
+                "architecture": c.architecture.id,
+                "judged_accuracy": c.judged,
+                "test_accuracy": c.trained,
+                "test_accuracies": list(c.trainings),
+            }
             for c in found.compared
         ],
     }
@@ -105,5 +127,5 @@ def _seconds(metrics: Metrics) -> float:
     return max(metrics["seconds"], metrics.get("train_seconds", 0.0))
 
 
-def _rounded(tau: float | None) -> float | None:
-    return None if tau is None else round(tau, 4)
+def _rounded(order: Agreement) -> dict[str, float | None]:
+    return {name: None if tau is None else round(tau, 4) for name, tau in asdict(order).items()}

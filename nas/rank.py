@@ -1,6 +1,7 @@
 """Rank correlation: how far two judges put things into the same order."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,21 @@ def kendall_interval(
         return None
     low, high = np.percentile(defined, [50 * (1 - coverage), 50 * (1 + coverage)])
     return float(low), float(high)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Kendall's tau-b of two orders of the same things, and its interval; None where it is not defined."""
+
+    kendall: float | None
+    low: float | None
+    high: float | None
+
+
+def agreement(one: Sequence[float], other: Sequence[float], coverage: float = 0.95) -> Agreement:
+    """How far the two put things into the same order; the interval is that of `kendall_interval`."""
+    low, high = kendall_interval(one, other, coverage=coverage) or (None, None)
+    return Agreement(kendall(one, other), low, high)
 
 
 def _signs(values: Sequence[float]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from nas.cli.main import nas
 from nas.errors import NasError
 from nas.evaluators.full import FullEvaluator
 from nas.executors import kept
-from nas.rank import kendall, kendall_interval
+from nas.rank import agreement, kendall, kendall_interval
 from nas.space import load_space
 from nas.training.loop import Recipe
 from nas.trial import Outcome
@@ -65,7 +65,8 @@ def test_the_seconds_of_a_network_begin_when_a_worker_has_it(tmp_path, monkeypat
 
 def test_no_tau_is_null_and_said(capsys):
     network = Architecture(32, (ConvBlock(8, 3, 2, "relu"), PoolBlock()), num_classes=10)
-    found = Check((Compared(network, 0.1, 0.5, 1.0, 2.0), Compared(network, 0.1, 0.6, 1.0, 2.0)), None, None, None)
+    compared = tuple(Compared(network, 0.1, (accuracy,), 1.0, 2.0) for accuracy in (0.5, 0.6))
+    found = Check(compared, agreement([0.1, 0.1], [0.5, 0.6]), None)
     assert [check_record(found)[key] for key in ("kendall", "low", "high")] == [None] * 3
     space_check._print("proxy", "digits", 1, found)
     assert "digits: not defined, one of the two finds all networks equal (2 networks)" in capsys.readouterr().out
@@ -114,6 +115,34 @@ def test_what_is_known_is_not_done_again(little, tmp_path):
     assert log.read_text() == "xxxx"
     assert more.compared[:3] == first.compared
     assert all(0 < one.trained < 1 for one in more.compared)
+
+
+def test_two_trainings_of_each_network_are_compared_with_each_other_and_their_mean_with_the_judge(little, tmp_path):
+    drawn = random_networks(load_space(little).with_num_classes(10), 4, seed=1)
+    truth = FullEvaluator("digits", Recipe(1, 8), tmp_path / "truth", train_images=100)
+    run = [Stub(tmp_path / "log"), truth, tmp_path / "judged", 1, lambda _: None]
+    once, twice = check(drawn, *run), check(drawn, *run, repeat=True)
+    assert once.repeated is None
+    first, second = zip(*(c.trainings for c in twice.compared), strict=True)
+    assert first == tuple(c.trained for c in once.compared)
+    assert first != second
+    assert twice.repeated == agreement(first, second)
+    means = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
+    assert [c.trained for c in twice.compared] == pytest.approx(means)
+    assert twice.order == agreement([c.judged for c in twice.compared], means)
+
+
+def test_the_command_says_how_far_two_trainings_agree(little, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
+    arguments = f"{ARGUMENTS} --space {little} --evaluator proxy --repeat".split()
+    said = CliRunner().invoke(nas, arguments, catch_exceptions=False).stdout
+    assert "again" in said.splitlines()[0]
+    assert "between two trainings of the same networks: " in said
+    found = json.loads(CliRunner().invoke(nas, [*arguments, "--json"], catch_exceptions=False).stdout)
+    assert_same_form(found, EXAMPLES["space check --json"])
+    assert [len(one["test_accuracies"]) for one in found["architectures"]] == [2] * 3
+    assert found["repeated"].keys() == {"kendall", "low", "high"}
 
 
 def test_more_networks_than_the_space_has_are_refused(tmp_path):

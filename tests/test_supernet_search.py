@@ -111,10 +111,10 @@ def test_another_space_or_data_or_recipe_is_another_supernet(searched):
 def test_of_a_broken_supernet_it_says_what_to_do(searched):
     job = supernet_job("little.yaml", "digits", resolution=16, epochs=1, train_images=200)
     job.path.write_bytes(b"cut short")
-    with pytest.raises(NasError, match="not a safetensors file: .*; remove it, and the next search trains it again"):
+    with pytest.raises(NasError, match=r"not a safetensors file: .*; remove it, and the next search trains it again"):
         job.load()
     job.path.unlink()
-    with pytest.raises(NasError, match="no such file$"):
+    with pytest.raises(NasError, match=r"no such file$"):
         job.load()
 
 

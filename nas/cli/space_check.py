@@ -12,6 +12,7 @@ from nas.cli.ray_options import ray_options
 if TYPE_CHECKING:  # importing them means importing torch
     from nas.check import Check
     from nas.executors.ray.cluster import RayCluster
+    from nas.rank import Agreement
     from nas.search import ProxyTraining
     from nas.trial import Evaluator
 
@@ -24,6 +25,7 @@ FOLDER = Path("runs/check")
 @click.option("--data", default="cifar10", show_default=True, help="cifar10, digits or imagefolder:DIR.")
 @click.option("--networks", default=12, show_default=True, type=click.IntRange(min=3), help="How many to train.")
 @click.option("--epochs", default=30, show_default=True, type=click.IntRange(1), help="Epochs of each training.")
+@click.option("--repeat", is_flag=True, help="Train each twice: how far do two trainings agree?")
 @click.option("--images", type=click.IntRange(1), help="Images of each training.  [default: all]")
 @click.option("--resolution", type=click.IntRange(16), help="Pixels.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs of the evaluator.  [default: what suits the data]")
@@ -38,6 +40,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     data: str,
     networks: int,
     epochs: int,
+    repeat: bool,
     images: int | None,
     resolution: int | None,
     proxy_epochs: int | None,
@@ -53,6 +56,9 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     Both accuracies are of images that no training has seen: the evaluator's of those held out from the training set,
     the training's of the test set. All that is done is kept in runs/check: the same command goes on where it stopped,
     and --networks can be raised. Networks that were trained for one evaluator are not trained again for the other.
+
+    With --repeat each network is trained with two seeds, and the evaluator is compared with their mean. Where two
+    trainings of the same networks hardly agree on the order, no evaluator can.
     """
     from nas.check import check as compare  # noqa: PLC0415 - torch
     from nas.check import check_record, random_networks  # noqa: PLC0415
@@ -81,7 +87,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
         else:
             judge = _proxy(data, training)
         judged_in = FOLDER / f"{evaluator}-{_digest(judge, content)}"
-        found = compare(drawn, judge, truth, judged_in, workers, _say, cluster)
+        found = compare(drawn, judge, truth, judged_in, workers, _say, cluster, repeat)
     except KeyboardInterrupt:
         click.echo("nas: stopped; the same command goes on where it stopped", err=True)
         raise SystemExit(130) from None
@@ -126,22 +132,25 @@ def _print(evaluator: str, data: str, epochs: int, found: "Check") -> None:
     from nas.cli import tables  # noqa: PLC0415
 
     rows = [
-        [c.architecture.id, f"{c.judged:.2%}", f"{c.trained:.2%}"]
+        [c.architecture.id, f"{c.judged:.2%}", *(f"{accuracy:.2%}" for accuracy in c.trainings)]
         for c in sorted(found.compared, key=lambda c: -c.trained)
     ]
-    tables.print_table(("network ", evaluator, f"test, {epochs} epochs"), rows)
+    again = ["again"] if found.repeated else []
+    tables.print_table(("network ", evaluator, f"test, {epochs} epochs", *again), rows)
     judging = sum(c.judge_seconds for c in found.compared) / len(rows)
     training = sum(c.train_seconds for c in found.compared) / len(rows)
     click.echo(
-        f"\nKendall's tau between {evaluator} and training on {data}: {_tau(found)} ({len(rows)} networks); "
-        f"{judging:.1f} s to judge one, {training:.0f} s to train it"
+        f"\nKendall's tau between {evaluator} and training on {data}: {_tau(found.order)} ({len(rows)} networks); "
+        f"{judging:.1f} s to judge one, {training:.0f} s to train it{' twice' if found.repeated else ''}"
     )
+    if found.repeated:
+        click.echo(f"between two trainings of the same networks: {_tau(found.repeated)}")
 
 
-def _tau(found: "Check") -> str:
+def _tau(order: "Agreement") -> str:
     """With its interval; or why there is none."""
     from nas.check import COVERAGE  # noqa: PLC0415
 
-    if found.kendall is None:
+    if order.kendall is None:
         return "not defined, one of the two finds all networks equal"
-    return f"{found.kendall:.2f}, {found.low:.2f} to {found.high:.2f} with confidence {COVERAGE:g}"
+    return f"{order.kendall:.2f}, {order.low:.2f} to {order.high:.2f} with confidence {COVERAGE:g}"
