@@ -40,6 +40,7 @@ from nas.evaluators.supernet import SupernetEvaluator
 from nas.executors.kept import evaluate_all
 from nas.json_file import load_json
 from nas.network.supernet import extract
+from nas.pipeline.interval import mean_interval
 from nas.space import load_space
 from nas.store.store import Store
 from nas.training.batches import train_batch
@@ -47,7 +48,7 @@ from nas.training.full import full_recipe
 from nas.training.loop import Recipe, make_optimizer
 from nas.training.supernet import Family, Sandwich
 from nas.training.supernet_job import SupernetJob, supernet_job
-from nas.trial import Metrics
+from nas.trial import Evaluator, Metrics
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path("runs/supernet")
@@ -171,7 +172,7 @@ def compare(sizes: Sizes, workers: int, repeat: bool = False) -> dict[str, Check
     networks = random_networks(load_space("mobilenet_v3").with_num_classes(10), sizes.networks, seed=0)
     job = sizes.job()
     job.ready(SupernetProgress(), threads=1)
-    judges = {"supernet": SupernetEvaluator(job, VAL_IMAGES), "proxy": proxy(sizes)}
+    judges: dict[str, Evaluator] = {"supernet": SupernetEvaluator(job, VAL_IMAGES), "proxy": proxy(sizes)}
     return {
         name: check(networks, judge, truth(sizes), sizes.folder / name, workers, say, repeat=repeat)
         for name, judge in judges.items()
@@ -215,7 +216,7 @@ def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
     costs = cost(sizes, workers)
     given = costs["supernet_training_seconds"] + SEARCHED * costs["supernet_judging_seconds"] / CANDIDATES
     trials = max(1, round(CANDIDATES * given / costs["proxy_seconds"]))  # of the proxy, in the same time
-    rows = []
+    rows: list[dict[str, Any]] = []
     for seed in range(sizes.seeds):
         found = {
             name: search(sizes, name, seed, count, workers)
@@ -224,7 +225,11 @@ def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
         networks = [Architecture.from_dict(winner["network"]) for winner in found.values()]
         trained = evaluate_all(networks, truth(sizes), truth(sizes).folder, workers, say)
         rows.append({"seed": seed} | {n: row(winner, m) for (n, winner), m in zip(found.items(), trained, strict=True)})
-    return {"supernet_trials": SEARCHED, "proxy_trials": trials, "seeds": rows}
+    figures: dict[str, Any] = {"supernet_trials": SEARCHED, "proxy_trials": trials, "seeds": rows}
+    if len(rows) > 1:
+        differences = [one["supernet"]["test_accuracy"] - one["proxy"]["test_accuracy"] for one in rows]
+        figures["difference"] = asdict(mean_interval(differences))
+    return figures
 
 
 def row(winner: dict[str, Any], trained: Metrics) -> dict[str, float]:
