@@ -5,7 +5,8 @@ A supernet of `mobilenet_v3` is trained anew by each variant, for the same proce
 of their own trainings, with how many separable layers they have, and between the variants. Then some training of its
 own is given to each network, from the weights of one variant.
 
-What is known is kept below runs/supernet/; a variant that is there is not trained again. 50 minutes of one core.
+What is known is kept below runs/supernet/; a variant that is there is not trained again, nor are the networks whose
+results are in report.kept.json. 50 minutes of one core.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import torch
 from torch import nn
 
 from benchmarks.arguments import positive
+from benchmarks.kept_files import restore
 from benchmarks.supernet import FOLDER, FULL, VAL_IMAGES, Sizes, say, truth
 from nas.architecture import Architecture, SepConvBlock
 from nas.check import random_networks
@@ -190,14 +192,15 @@ class Draw:
         return [*self._fixed, *drawn], self._variant.labels
 
 
-def measure(bench: Bench, workers: int) -> dict[str, Any]:
-    """All figures."""
+def measure(bench: Bench, names: Sequence[str], workers: int) -> dict[str, Any]:
+    """All figures of these variants."""
     alone = [m["test_accuracy"] for m in evaluate_all(bench.networks, truth(FULL), truth(FULL).folder, workers, say)]
     separable = [-sum(isinstance(block, SepConvBlock) for block in one.blocks) for one in bench.networks]
     torch.set_num_threads(1)
-    judged = {name: bench.judge(name) for name in VARIANTS}
+    judged = {name: bench.judge(name) for name in names}
     orders = [found["judged"] for found in judged.values()]
-    tuned = {images: bench.tuned(images) for images in IMAGES}
+    pairs = [kendall(one, other) or 0.0 for one, other in combinations(orders, 2)]
+    tuned = {images: bench.tuned(images) for images in IMAGES if TUNED in judged}
     return {
         "resolution": bench.resolution,
         "seconds": bench.seconds,
@@ -205,7 +208,7 @@ def measure(bench: Bench, workers: int) -> dict[str, Any]:
             {**found, **against(found["judged"], alone), "tau_few_separable": kendall(found["judged"], separable)}
             for found in judged.values()
         ],
-        "tau_between_variants": mean(kendall(one, other) or 0.0 for one, other in combinations(orders, 2)),
+        "tau_between_variants": mean(pairs) if pairs else None,
         "trained": {"accuracies": alone, "tau_few_separable": kendall(alone, separable)},
         "tuned": [{"variant": TUNED, "images": images, **against(of, alone)} for images, of in tuned.items()],
     }
@@ -221,11 +224,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=positive, default=32)
     parser.add_argument("--seconds", type=positive, default=300, help="of one core, for each variant")
+    parser.add_argument("--variant", action="append", choices=list(VARIANTS), help="only this; may be repeated")
     parser.add_argument("--workers", type=positive, default=1, help="for trainings that are not known yet")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = measure(Bench(options.resolution, options.seconds), options.workers)
-    (FOLDER / "report.variants.json").write_text(json.dumps(found, indent=2))
+    bench = Bench(options.resolution, options.seconds)
+    restore(FOLDER / "report.kept.json", FULL.folder, FULL.settings())
+    found = measure(bench, options.variant or list(VARIANTS), options.workers)
+    (FOLDER / f"report.{bench.folder.name}.json").write_text(json.dumps(found, indent=2) + "\n")
     if options.json:
         print(json.dumps(found, indent=2))
         return
@@ -233,7 +239,8 @@ def main() -> None:
         name = f"{row['variant']}, {row['images']} images more" if "images" in row else row["variant"]
         low, high = row["interval"]
         print(f"{name:36} judged {row['accuracy']:6.1%}  tau {row['tau']:5.2f} ({low:.2f} to {high:.2f})")
-    print(f"tau between two variants, on average: {found['tau_between_variants']:.2f}")
+    if found["tau_between_variants"] is not None:
+        print(f"tau between two variants, on average: {found['tau_between_variants']:.2f}")
     few = ", ".join(f"{row['variant']} {row['tau_few_separable']:.2f}" for row in found["variants"])
     print(f"tau with having few separable layers: trained alone {found['trained']['tau_few_separable']:.2f}; {few}")
 
