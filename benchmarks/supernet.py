@@ -50,7 +50,6 @@ from nas.training.supernet import Family, Sandwich
 from nas.training.supernet_job import SupernetJob, supernet_job
 from nas.trial import Evaluator, Metrics
 
-ROOT = Path(__file__).parents[1]
 FOLDER = Path("runs/supernet")
 MAIN = "from nas.cli.main import main; main()"
 CANDIDATES = 300  # whose cost is compared

@@ -72,7 +72,7 @@ def check(  # noqa: PLR0913, PLR0917 - two judges, where they keep what they kno
     """Judge the networks, train them with `truth`, and compare the orders.
 
     With `repeat` each network is trained with two seeds: their mean is what the evaluator is compared with, and how far
-    the two agree tells what the evaluator could reach.
+    the two agree tells how much of the order is more than chance.
 
     What is known is kept in `judged_in` and beside it, in a folder that is named as that of `truth`: called again, only
     the rest is done.

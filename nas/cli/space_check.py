@@ -57,8 +57,8 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     the training's of the test set. All that is done is kept in runs/check: the same command goes on where it stopped,
     and --networks can be raised. Networks that were trained for one evaluator are not trained again for the other.
 
-    With --repeat each network is trained with two seeds, and the evaluator is compared with their mean. Where two
-    trainings of the same networks hardly agree on the order, no evaluator can.
+    With --repeat each network is trained with two seeds, and the evaluator is compared with their mean. Two trainings
+    that hardly agree on the order leave little that an evaluator could be right about.
     """
     from nas.check import check as compare  # noqa: PLC0415 - torch
     from nas.check import check_record, random_networks  # noqa: PLC0415
