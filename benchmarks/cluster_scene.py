@@ -21,6 +21,7 @@ from tests.proxy import Proxy, proxied
 STUDY = "faults"
 _SEARCH = (
     *("search", "--target", "pixel", "--budget", "60ms", "--data", "digits", "--space", "mobilenet_v2"),
+    *("--evaluator", "proxy"),
     *("--strategy", "surrogate", "--proxy-resolution", "16", "--proxy-epochs", "1", "--proxy-images", "300"),
     *("--study", STUDY, "--json"),
 )  # fmt: skip

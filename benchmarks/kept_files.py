@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from nas.pipeline.kept import write_json
+
 
 def gather(folder: Path, into: Path, settings: dict[str, Any]) -> None:
     """Write what all JSON files below `folder` hold, and the settings that they are of."""
     files = {path.relative_to(folder).as_posix(): json.loads(path.read_text()) for path in folder.rglob("*.json")}
-    into.write_text(json.dumps({"settings": settings, "files": dict(sorted(files.items()))}, indent=1) + "\n")
+    write_json(into, {"settings": settings, "files": dict(sorted(files.items()))})
 
 
 def restore(gathered: Path, folder: Path, settings: dict[str, Any]) -> list[str]:
@@ -24,6 +26,5 @@ def restore(gathered: Path, folder: Path, settings: dict[str, Any]) -> list[str]
         raise SystemExit(f"{gathered}: results of other settings; move the file away to measure everything anew")
     missing = {name: content for name, content in known["files"].items() if not (folder / name).exists()}
     for name, content in missing.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(json.dumps(content))
+        write_json(folder / name, content)
     return list(missing)

@@ -41,6 +41,7 @@ from nas.executors.kept import evaluate_all
 from nas.json_file import load_json
 from nas.network.supernet import extract
 from nas.pipeline.interval import mean_interval
+from nas.pipeline.kept import write_json
 from nas.space import load_space
 from nas.store.store import Store
 from nas.training.batches import train_batch
@@ -52,8 +53,7 @@ from nas.trial import Evaluator, Metrics
 
 FOLDER = Path("runs/supernet")
 MAIN = "from nas.cli.main import main; main()"
-CANDIDATES = 300  # whose cost is compared
-SEARCHED = 100  # by the supernet, to find a winner
+CANDIDATES = 300  # whose cost is compared, and which a search by supernet judges
 VAL_IMAGES = 2000
 
 
@@ -63,7 +63,8 @@ class Sizes:
 
     networks: int
     images: int
-    resolution: int
+    resolution: int  # of the networks' own trainings, and of the proxy's
+    supernet_resolution: int
     epochs: int  # of the supernet
     proxy_epochs: int
     full_epochs: int
@@ -73,21 +74,46 @@ class Sizes:
     def job(self) -> SupernetJob:
         """The supernet."""
         return supernet_job(
-            "mobilenet_v3", "cifar10", resolution=self.resolution, epochs=self.epochs, train_images=self.images
+            "mobilenet_v3",
+            "cifar10",
+            resolution=self.supernet_resolution,
+            epochs=self.epochs,
+            train_images=self.images,
         )
 
     @property
     def folder(self) -> Path:
         """What is known of runs of these sizes."""
-        return FOLDER / f"{self.images}-{self.resolution}-{self.epochs}-{self.proxy_epochs}-{self.full_epochs}"
+        supernet, proxy = f"{self.supernet_resolution}-{self.epochs}", f"{self.resolution}-{self.proxy_epochs}"
+        return FOLDER / f"{self.images}-{supernet}-{proxy}-{self.full_epochs}"
 
     def settings(self) -> dict[str, Any]:
         """What its results depend on."""
         return {"supernet": asdict(self.job()), "proxy": asdict(proxy(self)), "alone": asdict(truth(self).recipe)}
 
 
-FULL = Sizes(networks=16, images=10_000, resolution=64, epochs=6, proxy_epochs=3, full_epochs=8, seeds=3, steps=10)
-PILOT = Sizes(networks=4, images=1000, resolution=32, epochs=2, proxy_epochs=1, full_epochs=2, seeds=1, steps=3)
+FULL = Sizes(
+    networks=16,
+    images=10_000,
+    resolution=64,
+    supernet_resolution=32,
+    epochs=16,
+    proxy_epochs=3,
+    full_epochs=8,
+    seeds=3,
+    steps=10,
+)
+PILOT = Sizes(
+    networks=4,
+    images=1000,
+    resolution=32,
+    supernet_resolution=16,
+    epochs=2,
+    proxy_epochs=1,
+    full_epochs=2,
+    seeds=1,
+    steps=3,
+)
 
 
 def throughput(sizes: Sizes, workers: int) -> dict[str, Any]:
@@ -213,18 +239,18 @@ def supernet_seconds(sizes: Sizes) -> float:
 def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
     """Test accuracy of the winners of both searches, trained alone, for each seed."""
     costs = cost(sizes, workers)
-    given = costs["supernet_training_seconds"] + SEARCHED * costs["supernet_judging_seconds"] / CANDIDATES
+    given = costs["supernet_training_seconds"] + costs["supernet_judging_seconds"]
     trials = max(1, round(CANDIDATES * given / costs["proxy_seconds"]))  # of the proxy, in the same time
     rows: list[dict[str, Any]] = []
     for seed in range(sizes.seeds):
         found = {
             name: search(sizes, name, seed, count, workers)
-            for name, count in (("supernet", SEARCHED), ("proxy", trials))
+            for name, count in (("supernet", CANDIDATES), ("proxy", trials))
         }
         networks = [Architecture.from_dict(winner["network"]) for winner in found.values()]
         trained = evaluate_all(networks, truth(sizes), truth(sizes).folder, workers, say)
         rows.append({"seed": seed} | {n: row(winner, m) for (n, winner), m in zip(found.items(), trained, strict=True)})
-    figures: dict[str, Any] = {"supernet_trials": SEARCHED, "proxy_trials": trials, "seeds": rows}
+    figures: dict[str, Any] = {"supernet_trials": CANDIDATES, "proxy_trials": trials, "seeds": rows}
     if len(rows) > 1:
         differences = [one["supernet"]["test_accuracy"] - one["proxy"]["test_accuracy"] for one in rows]
         figures["difference"] = asdict(mean_interval(differences))
@@ -243,12 +269,13 @@ def search(sizes: Sizes, evaluator: str, seed: int, trials: int, workers: int) -
     if kept.exists():
         known: dict[str, Any] = load_json(kept)
         return known
-    epochs = {"supernet": sizes.epochs, "proxy": sizes.proxy_epochs}[evaluator]
+    by = {"supernet": (sizes.supernet_resolution, sizes.epochs), "proxy": (sizes.resolution, sizes.proxy_epochs)}
+    resolution, epochs = by[evaluator]
     store = f"sqlite:///{sizes.folder}/trials.db"
     arguments = [
         "search", "--target", "pixel", "--budget", "60ms", "--data", "cifar10", "--space", "mobilenet_v3",
         "--evaluator", evaluator, "--trials", str(trials), "--seed", str(seed), "--workers", str(workers),
-        "--proxy-images", str(sizes.images), "--proxy-resolution", str(sizes.resolution), "--proxy-epochs", str(epochs),
+        "--proxy-images", str(sizes.images), "--proxy-resolution", str(resolution), "--proxy-epochs", str(epochs),
         "--finalists", "0", "--store", store, "--json",
     ]  # fmt: skip
     best = json.loads(nas(*arguments))["best"]
@@ -263,8 +290,7 @@ def search(sizes: Sizes, evaluator: str, seed: int, trials: int, workers: int) -
             (t.ended_at - t.started_at).total_seconds() for t in tried if t.started_at and t.ended_at
         ),
     }
-    kept.parent.mkdir(exist_ok=True)
-    kept.write_text(json.dumps(found))
+    write_json(kept, found)
     return found
 
 
@@ -309,7 +335,7 @@ def main() -> None:
             figures[part] = PARTS[part](sizes, options.workers)
         finally:  # of a part that was stopped, too
             gather(sizes.folder, gathered, sizes.settings())
-        report.write_text(json.dumps(figures, indent=2) + "\n")
+        write_json(report, figures)
     if options.json:
         print(json.dumps(figures, indent=2))
         return

@@ -33,6 +33,7 @@ from nas.check import random_networks
 from nas.executors.kept import evaluate_all
 from nas.network.build import Network
 from nas.network.supernet import extract
+from nas.pipeline.kept import write_json
 from nas.rank import kendall, kendall_interval
 from nas.space import SearchSpace, load_space
 from nas.space.places import largest, smallest
@@ -83,7 +84,7 @@ class Bench:
     @cached_property
     def sizes(self) -> Sizes:
         """Those of `benchmarks.supernet`, whose trainings are the truth, at this resolution."""
-        return replace(FULL, resolution=self.resolution)
+        return replace(FULL, supernet_resolution=self.resolution)
 
     @cached_property
     def folder(self) -> Path:
@@ -133,9 +134,8 @@ class Bench:
 
     def judge(self, name: str) -> dict[str, Any]:
         """Train a variant, and judge all networks with it; done once for its settings."""
-        path, settings = self.folder / f"{name}.json", asdict(VARIANTS[name])
-        known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        if known.get("settings") == json.loads(json.dumps(settings)):
+        path = self.folder / f"{name}.json"
+        if known := self._known(path, name):
             return known
         counts = self.train(name)
         family = self._family(name)
@@ -143,13 +143,16 @@ class Bench:
             judge(self._network(family, one), self.data, self.data.val, self.resolution, CALIBRATION_IMAGES)["accuracy"]
             for one in self.networks
         ]
-        found = {"variant": name, "settings": settings, **counts, "judged": judged}
-        path.write_text(json.dumps(found))
+        found = {"variant": name, "settings": asdict(VARIANTS[name]), **counts, "judged": judged}
+        write_json(path, found)
         say(f"{name}: {counts['steps']} steps, on average {mean(judged):.1%}")
         return found
 
     def tuned(self, images: int) -> list[float]:
-        """Accuracies after each network was trained on so many images, from the weights of one variant."""
+        """Accuracies after each network was trained on so many images, from the weights of one variant; done once."""
+        path = self.folder / f"{TUNED}, {images} images more.json"
+        if known := self._known(path, TUNED):
+            return list(known["judged"])
         family, recipe = self._family(TUNED), Recipe(1, self.resolution, batch_size=64, lr=0.05)
         data = self.data.limited(train_images=images)
         found = []
@@ -157,7 +160,14 @@ class Bench:
             network = extract(self._network(family, one))
             calibrate(network, self.data, self.resolution)
             found.append(train(network, data, recipe, lambda *_: False).metrics["accuracy"])
+        write_json(path, {"settings": asdict(VARIANTS[TUNED]), "judged": found})
         return found
+
+    @staticmethod
+    def _known(path: Path, name: str) -> dict[str, Any]:
+        """What was found for the variant as it is now; nothing if it was another one."""
+        known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return known if known.get("settings") == json.loads(json.dumps(asdict(VARIANTS[name]))) else {}
 
     def _family(self, name: str) -> Family:
         family = Family(self.space)
@@ -231,7 +241,7 @@ def main() -> None:
     bench = Bench(options.resolution, options.seconds)
     restore(FOLDER / "report.kept.json", FULL.folder, FULL.settings())
     found = measure(bench, options.variant or list(VARIANTS), options.workers)
-    (FOLDER / f"report.{bench.folder.name}.json").write_text(json.dumps(found, indent=2) + "\n")
+    write_json(FOLDER / f"report.{bench.folder.name}.json", found)
     if options.json:
         print(json.dumps(found, indent=2))
         return

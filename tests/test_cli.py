@@ -122,8 +122,8 @@ MISTAKES = {
     ),
     "reuse without trainings": (("search", "--budget", "60ms", "--no-reuse"), "expected --data, too"),
     "early ends of a supernet": (
-        ("search", "--budget", "60ms", "--data", "digits", "--evaluator", "supernet", "--early-stop"),
-        "expected no --early-stop",
+        ("search", "--budget", "60ms", "--data", "digits", "--early-stop"),
+        "expected no --early-stop, or --evaluator proxy",
     ),
     "two formats of a front": (("pareto", "--csv", "--json"), "--csv and --json; expected one of them"),
     "an export to nowhere": (
@@ -364,7 +364,7 @@ def test_a_database_that_is_not_there_is_said_to_be_absent_and_not_made(nas, tmp
     [
         ("--finalists 3 --trials 2", "--finalists 3 of 2 trials; expected at most 2"),
         ("--finalists 11 --trials 50", "--finalists 11 of 50 trials; expected at most 10"),
-        ("--final-epochs 5", "expected --finalists, too"),
+        ("--final-epochs 5 --evaluator proxy", "expected --finalists, too"),
         ("--final-epochs 5 --finalists 0", "expected --finalists, too"),
     ],
 )

@@ -118,9 +118,10 @@ def settings_of(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        "search --data digits --budget 40ms --trials 30 --proxy-epochs 2 --seed 7 --strategy evolution "
-        "--reward absolute --explore-over-budget",
-        "search --data digits --budget 40.5ms --objectives accuracy,latency --confidence 0.9 --early-stop",
+        "search --data digits --evaluator proxy --budget 40ms --trials 30 --proxy-epochs 2 --seed 7 "
+        "--strategy evolution --reward absolute --explore-over-budget",
+        "search --data digits --budget 40.5ms --objectives accuracy,latency --confidence 0.9",
+        "search --data digits --evaluator proxy --budget 40.5ms --early-stop",
         "search --budget 60ms --trials 100",
         "adapt --from reference:mobilenet_v3_small --seed-epochs 2 --data digits --budget 12ms --rule mobilenet_v3 "
         "--delta 0.02 --from-scratch",

@@ -40,19 +40,22 @@ def train_finalists(  # noqa: PLR0913, PLR0917 - which networks, how and where
     """Records of the `count` best trials, the most accurate training first; weights go into `folder`.
 
     `accuracy` is that of the search, `trained_accuracy` that of the training from scratch; both are of images held
-    out from the training set. What was trained before is not trained again.
+    out from the training set. What was trained before is not trained again. Images have the size that suits the data,
+    or that of the search if it is larger: a supernet learns from small ones.
 
     Raises:
         NasError: a network could not be trained, or its weights not be written.
     """
     from nas.evaluators.full import FullEvaluator  # noqa: PLC0415 - torch
     from nas.executors.kept import evaluate_all  # noqa: PLC0415
+    from nas.training.data import describe_data  # noqa: PLC0415
     from nas.training.full import full_recipe  # noqa: PLC0415
 
     assert settings.data is not None
     assert settings.proxy is not None
-    folder /= f"{epochs}-epochs"
-    recipe = full_recipe(epochs, settings.proxy.resolution, settings.seed)
+    resolution = max(settings.proxy.resolution, describe_data(settings.data).resolution)
+    folder /= f"{epochs}-epochs-{resolution}px"
+    recipe = full_recipe(epochs, resolution, settings.seed)
     evaluator = FullEvaluator(settings.data, recipe, folder.absolute(), settings.proxy.train_images)
     best = found.top[:count]
     networks = [stored.trial.proposal.architecture for stored in best]
@@ -63,6 +66,7 @@ def train_finalists(  # noqa: PLR0913, PLR0917 - which networks, how and where
             **trial_record(stored),
             "trained_accuracy": metrics["accuracy"],
             "epochs": epochs,
+            "resolution": resolution,
             "weights": str(folder / f"{stored.trial.proposal.architecture.id}.safetensors"),
         }
         for stored, metrics in zip(best, trained, strict=True)
@@ -78,6 +82,7 @@ def print_finalists(records: list[dict[str, Any]]) -> None:
         [f"trial:{r['trial']}", f"{r['latency_ms']:.1f}", f"{r['accuracy']:.2%}", f"{r['trained_accuracy']:.2%}"]
         for r in records
     ]
-    click.echo(f"\ntrained from scratch for {records[0]['epochs']} epochs (images held out from the training set):\n")
+    how = f"for {records[0]['epochs']} epochs at {records[0]['resolution']} px"
+    click.echo(f"\ntrained from scratch {how} (images held out from the training set):\n")
     tables.print_table(("trial ", "latency ms", "in the search", "trained"), rows)
     click.echo(f"\nweights of the best: {records[0]['weights']}")

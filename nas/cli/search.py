@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
     "--space", help="Of `nas space list`, or a YAML file.  [default: mnasnet_imagenet; with --data mobilenet_v3]"
 )
 @click.option("--data", help="cifar10, digits or imagefolder:DIR.  [default: none; accuracies are predicted]")
-@click.option("--evaluator", help="predictor, proxy or supernet.  [default: predictor; with --data proxy]")
+@click.option("--evaluator", help="predictor, proxy or supernet.  [default: predictor; with --data supernet]")
 @click.option(
     "--strategy", help="Or evolution, random, controller, tpe, nsga2.  [default: ranking; with --data surrogate]"
 )
@@ -82,8 +82,9 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     """Find the most accurate network that meets a latency budget.
 
     Without --data nothing is trained: an accuracy model that ships with the space predicts thousands of networks in a
-    minute. With --data every network is trained for a short time and judged on images held out from the training set.
-    With --evaluator supernet one training, kept in the cache, serves all networks; the best few are trained alone.
+    minute. With --data networks are judged on images held out from the training set: with the weights of a supernet,
+    whose one training, kept in the cache, serves all of them, and the best few are then trained alone. With --evaluator
+    proxy each is trained for a short time instead.
     All trials are recorded: the same command goes on where it stopped, and a larger --trials adds to what is there.
     """
     from nas import search as main_job  # noqa: PLC0415 - sqlalchemy is not needed for --help

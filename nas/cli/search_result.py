@@ -30,6 +30,11 @@ def print_result(found: SearchResult, settings: SearchSettings, latency: Latency
     else:
         click.echo(f"{_front_of(settings)}:\n")
         tables.print_table(*front_table(found.front))
+    if settings.evaluator == "supernet":
+        click.echo(
+            "\nShared weights order networks roughly: `nas space check --evaluator supernet` tells how far that is the "
+            "order of their trainings."
+        )
     data = settings.data or "imagefolder:DIR"
     train = f"nas train trial:{best.id} --data {data}"
     plot = f"nas pareto {found.study} --plot front.png"

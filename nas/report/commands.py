@@ -46,7 +46,7 @@ def command(record: StudyRecord, runs: Sequence[Mapping[str, Any]] = ()) -> str 
     A study that is a part of one of the `runs` (records of `nas run`) is made by that; how many held-out images judge
     a network of a search is no option of `nas search`, but of a study file.
     """
-    settings = record.settings
+    settings = {"evaluator": "proxy"} | dict(record.settings)  # older studies do not say that it was the proxy
     for run in runs:
         if record.name.startswith(f"{run['study']}-{run['scale']}-"):
             return shlex.join(["nas", "run", f"{run['study']}/study.yaml", "--scale", run["scale"]])

@@ -33,20 +33,20 @@ _PROXIES = {
     "imagefolder": ProxyTraining(resolution=128, epochs=3, train_images=4000, val_images=2000),
 }
 
-_SUPERNETS = {  # epochs are those of the one training
-    "cifar10": ProxyTraining(resolution=64, epochs=6, train_images=10_000, val_images=2000),
+_SUPERNETS = {  # epochs are those of the one training; smaller images leave time for more of them
+    "cifar10": ProxyTraining(resolution=32, epochs=16, train_images=10_000, val_images=2000),
     "digits": ProxyTraining(resolution=32, epochs=10, train_images=None, val_images=None),
-    "imagefolder": ProxyTraining(resolution=128, epochs=6, train_images=10_000, val_images=2000),
+    "imagefolder": ProxyTraining(resolution=64, epochs=16, train_images=10_000, val_images=2000),
 }
 
 
 def choose_evaluator(asked: str | None, data: str | None) -> str:
-    """How networks are judged: with data by training on it, without by an accuracy model, unless `asked` otherwise.
+    """How networks are judged: with data by a supernet, without by an accuracy model, unless `asked` otherwise.
 
     Raises:
         NasError: what is asked does not go with the data.
     """
-    evaluator = asked or ("predictor" if data is None else "proxy")
+    evaluator = asked or ("predictor" if data is None else "supernet")
     if evaluator not in EVALUATORS:
         raise NasError(f"unknown evaluator {evaluator!r}; expected one of {', '.join(EVALUATORS)}")
     if evaluator == "predictor" and data is not None:
@@ -114,7 +114,9 @@ class SearchSettings:
     def __post_init__(self) -> None:
         """Raises NasError if the evaluator has no trainings that could end early."""
         if self.early_stop and self.evaluator == "supernet":
-            raise NasError("the supernet judges at once, no training can end early; expected no --early-stop")
+            raise NasError(
+                "the supernet judges at once, no training can end early; expected no --early-stop, or --evaluator proxy"
+            )
 
     @property
     def study_name(self) -> str:

@@ -18,8 +18,8 @@ from nas.trial import TrialState
 
 ROOT = Path(__file__).parents[2]
 SEARCH = (
-    "search", "--data", "digits", "--budget", "40ms", "--proxy-epochs", "1", "--proxy-resolution", "16",
-    "--proxy-images", "256",
+    "search", "--data", "digits", "--evaluator", "proxy", "--budget", "40ms", "--proxy-epochs", "1",
+    "--proxy-resolution", "16", "--proxy-images", "256",
 )  # fmt: skip
 
 
