@@ -17,7 +17,7 @@ from nas.latency.table import Row, as_deployed
 from nas.latency.targets import load_target
 from nas.layers import lower
 from nas.resources import data_dir
-from nas.search import SearchResult, SearchSettings, proxy_training, search
+from nas.search import SearchSettings, proxy_training, search
 from nas.space import load_space
 from nas.store.records import StoredTrial
 from nas.store.store import Store
@@ -196,15 +196,15 @@ class Model:
         return self._latency
 
 
-def found_best(architecture):
+def stored_trial(architecture):
     trial = Trial(0, Proposal(architecture), 0, TrialState.COMPLETE, Outcome({"accuracy": 0.5}), told=0)
     values = dict.fromkeys(StoredTrial.__dataclass_fields__)
-    return SearchResult("s", {}, StoredTrial(**{**values, "id": 7, "trial": trial}), [], [])
+    return StoredTrial(**{**values, "id": 7, "trial": trial})
 
 
 def test_the_best_network_is_measured_whole_beside_its_prediction():
     network = Architecture(32, (ConvBlock(8, 3, 2, "relu"), PoolBlock()), num_classes=4)
-    verified = verify_best(found_best(network), Model(Latency(1e3, 9e2, 1.1e3)))
+    verified = verify_best(stored_trial(network), Model(Latency(1e3, 9e2, 1.1e3)))
     assert list(verified) == [
         "trial", "architecture", "target", "ms", "low_ms", "high_ms", "measured_ms", "error", "within_interval",
     ]  # fmt: skip
@@ -212,9 +212,5 @@ def test_the_best_network_is_measured_whole_beside_its_prediction():
     assert 0 < verified["measured_ms"] < 900
     assert verified["within_interval"] is False
     assert verified["error"] == pytest.approx((1e3 / verified["measured_ms"] - 1) * 100)
-    wide = verify_best(found_best(network), Model(Latency(1.0, 0.0, 1e6)))
+    wide = verify_best(stored_trial(network), Model(Latency(1.0, 0.0, 1e6)))
     assert wide["within_interval"] is True
-
-
-def test_without_a_best_network_there_is_nothing_to_verify():
-    assert verify_best(SearchResult("s", {}, None, [], []), Model(Latency(1, 1, 1))) is None

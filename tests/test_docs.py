@@ -21,7 +21,7 @@ from nas.store.store import Store
 from nas.study import sizes, software_versions
 from nas.trial import Outcome, Proposal, Trial, TrialState
 from tests.reference_table import TABLES
-from tests.test_confidence import Model, found_best
+from tests.test_confidence import Model, stored_trial
 from tests.test_latency_cli import TINY
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -121,7 +121,7 @@ def test_the_json_of_a_search_has_the_documented_form(store):
 
 def test_the_json_of_a_verified_search_has_the_documented_form():
     network = Architecture(32, (ConvBlock(8, 3, 2, "relu"), PoolBlock()), num_classes=4)
-    verified = verify_best(found_best(network), Model(Latency(1.0, 0.9, 1.1)))
+    verified = verify_best(stored_trial(network), Model(Latency(1.0, 0.9, 1.1)))
     assert_same_form({"verified": verified}, EXAMPLES["search --verify --json"])
 
 

@@ -14,15 +14,20 @@ import pytest
 from click.testing import CliRunner
 
 from nas.architecture import Architecture, ConvBlock, PoolBlock
+from nas.cli.finalists import winner_of
 from nas.cli.main import nas
+from nas.cli.search_result import print_answer
 from nas.cli.supernet_progress import SupernetProgress
 from nas.errors import DataError, NasError, SpaceError, StudyError
 from nas.evaluators.supernet import SupernetEvaluator, _loaded
+from nas.latency.model import Latency
+from nas.search import SearchResult, SearchSettings, proxy_training
 from nas.training.checkpoint import save_weights
 from nas.training.supernet import Family
 from nas.training.supernet_job import supernet_job
 from nas.trial import Proposal, Trial, TrialState
 from tests.test_check import SPACE
+from tests.test_confidence import Model, stored_trial
 from tests.test_docs import EXAMPLES, assert_same_form
 
 ARGUMENTS = (
@@ -93,6 +98,21 @@ def test_people_see_both_figures(searched):
     said = run("--space", "little.yaml", *FINALISTS).stdout
     assert "with the supernet's weights" in said
     assert "trained from scratch for 1 epochs" in said
+
+
+def test_the_best_finalist_wins_whatever_the_search_thought(capsys):
+    network = Architecture(32, (ConvBlock(12, 3, 2, "relu"), PoolBlock()), num_classes=10)
+    figures = {"macs": 1, "params": 1, "peak_activation_bytes": 1, "latency_ms": 1.0}
+    stored = replace(stored_trial(network), **figures, target="host", versions={"evaluator": "supernet"})
+    trials = [replace(stored, id=number) for number in (7, 8)]
+    found = SearchResult("study", {}, trials[0], trials[:1], trials)
+    finalist = {"latency_ms": 1.0, "accuracy": 0.5, "trained_accuracy": 0.9, "epochs": 1, "resolution": 32}
+    finalists = [{**finalist, "trial": number, "weights": "w"} for number in (8, 7)]
+    assert winner_of(found, finalists) is trials[1]
+    assert winner_of(found, []) is trials[0]
+    settings = SearchSettings(2.0, proxy_training("digits"), "host", "1", data="digits", evaluator="supernet")
+    print_answer(found, settings, Model(Latency(1.0, 0.9, 1.1)), finalists, None)
+    assert "next: nas train trial:8 --data digits    nas show trial:8 " in capsys.readouterr().out
 
 
 def test_another_space_or_data_or_recipe_is_another_supernet(searched):

@@ -10,6 +10,7 @@ from nas.errors import NasError
 from nas.executors.ray.cluster import RayCluster
 from nas.search import TOP, SearchResult, SearchSettings
 from nas.storage import is_local
+from nas.store.records import StoredTrial
 
 
 def finalist_count(given: int | None, epochs: int | None, evaluator: str, trials: int) -> int:
@@ -72,6 +73,13 @@ def train_finalists(  # noqa: PLR0913, PLR0917 - which networks, how and where
         for stored, metrics in zip(best, trained, strict=True)
     ]
     return sorted(records, key=lambda record: -record["trained_accuracy"])
+
+
+def winner_of(found: SearchResult, finalists: list[dict[str, Any]]) -> StoredTrial | None:
+    """The network to go on with: the best of the finalists, or that of the search if none was trained alone."""
+    if not finalists:
+        return found.best
+    return next(stored for stored in found.top if stored.id == finalists[0]["trial"])
 
 
 def print_finalists(records: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
     from nas.executors.ray.cluster import RayCluster
     from nas.latency.model import LatencyModel
     from nas.search import SearchResult
+    from nas.store.records import StoredTrial
 
 
 @click.command()
@@ -89,10 +90,10 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     """
     from nas import search as main_job  # noqa: PLC0415 - sqlalchemy is not needed for --help
     from nas.cli import tables  # noqa: PLC0415
-    from nas.cli.finalists import finalist_count, print_finalists, train_finalists  # noqa: PLC0415
+    from nas.cli.finalists import finalist_count, train_finalists, winner_of  # noqa: PLC0415
     from nas.cli.latency.common import ready_target  # noqa: PLC0415
     from nas.cli.progress import search_progress  # noqa: PLC0415
-    from nas.cli.search_result import print_result, say_if_nothing_forked  # noqa: PLC0415
+    from nas.cli.search_result import print_answer, say_if_nothing_forked  # noqa: PLC0415
     from nas.cli.supernet_progress import SupernetProgress  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
@@ -155,17 +156,14 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
             raise SystemExit(130) from None
     if confidence is not None:
         latency = latency.with_coverage(confidence)
-    verified = verify_best(found, latency) if verify else None
+    winner = winner_of(found, trained)
+    verified = verify_best(winner, latency) if verify and winner else None
     if as_json:
         record = result_record(found, _interpolated(found, latency)) | ({"finalists": trained} if finalists else {})
         tables.print_json(record | ({"verified": verified} if verify else {}))
     else:
-        print_result(found, settings, latency)
-        if trained:
-            print_finalists(trained)
-        if verified:
-            _print_verified(verified)
-    if found.best is None:
+        print_answer(found, settings, latency, trained, verified)
+    if winner is None:
         raise NasError("no trial within the budget finished; `nas trials show trial:ID` says what became of one")
 
 
@@ -210,18 +208,16 @@ def require_measurable(target: str) -> None:
         raise LatencyError(f"--verify: {name} cannot be measured from here; only --target {HOST} can")
 
 
-def verify_best(found: "SearchResult", latency: "LatencyModel") -> dict[str, Any] | None:
-    """The best network measured whole on this machine, beside what was predicted; None if there is no best one."""
+def verify_best(winner: "StoredTrial", latency: "LatencyModel") -> dict[str, Any]:
+    """A search's winner measured whole on this machine, beside what was predicted."""
     from nas.latency.host import FLOAT, host_setup  # noqa: PLC0415
     from nas.latency.measure import measure_network  # noqa: PLC0415 - onnxruntime
 
-    if found.best is None:
-        return None
-    architecture = found.best.trial.proposal.architecture
+    architecture = winner.trial.proposal.architecture
     predicted = latency.estimate(architecture)
     measured_ms = measure_network(architecture, host_setup(latency.target) or FLOAT)
     return {
-        "trial": found.best.id,
+        "trial": winner.id,
         "architecture": architecture.id,
         "target": latency.target,
         "ms": predicted.ms,
@@ -231,12 +227,3 @@ def verify_best(found: "SearchResult", latency: "LatencyModel") -> dict[str, Any
         "error": (predicted.ms / measured_ms - 1) * 100,
         "within_interval": predicted.low_ms <= measured_ms <= predicted.high_ms,
     }
-
-
-def _print_verified(verified: dict[str, Any]) -> None:
-    inside = "inside" if verified["within_interval"] else "OUTSIDE"
-    predicted = f"{verified['ms']:.2f} ms ({verified['low_ms']:.2f} to {verified['high_ms']:.2f} ms)"
-    click.echo(
-        f"\nverified on {verified['target']}: measured {verified['measured_ms']:.2f} ms, {inside} the predicted "
-        f"{predicted}; error {verified['error']:+.1f} %"
-    )

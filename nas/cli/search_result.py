@@ -1,17 +1,38 @@
 """What `nas search` prints at its end, for people."""
 
+from typing import Any
+
 import click
 
 from nas.accuracy.model import COVERAGE, load_accuracy_model
 from nas.cli import tables
+from nas.cli.finalists import print_finalists, winner_of
 from nas.cli.records import front_table
 from nas.latency.model import LatencyModel
 from nas.search import SearchResult, SearchSettings
 from nas.store.records import StoredTrial, StudyRecord
 
 
-def print_result(found: SearchResult, settings: SearchSettings, latency: LatencyModel) -> None:
-    """The best network, the front, and the commands to go on with."""
+def print_answer(
+    found: SearchResult,
+    settings: SearchSettings,
+    latency: LatencyModel,
+    finalists: list[dict[str, Any]],
+    verified: dict[str, Any] | None,
+) -> None:
+    """All that there is to say, and the commands to go on with."""
+    _print_result(found, settings, latency)
+    if finalists:
+        print_finalists(finalists)
+    if verified:
+        _print_verified(verified)
+    if winner := winner_of(found, finalists):
+        train = f"nas train trial:{winner.id} --data {settings.data or 'imagefolder:DIR'}"
+        click.echo(f"\nnext: {train}    nas show trial:{winner.id}    nas pareto {found.study} --plot front.png")
+
+
+def _print_result(found: SearchResult, settings: SearchSettings, latency: LatencyModel) -> None:
+    """The best network and the front."""
     click.echo(f"study {found.study}: {', '.join(f'{n} {state.value}' for state, n in found.counts.items() if n)}")
     if (tried := sum(found.counts.values())) < settings.trials:
         click.echo(f"the space has no more than these {tried} networks within the budget that the strategy could find")
@@ -35,10 +56,6 @@ def print_result(found: SearchResult, settings: SearchSettings, latency: Latency
             "\nShared weights order networks roughly: `nas space check --evaluator supernet` tells how far that is the "
             "order of their trainings."
         )
-    data = settings.data or "imagefolder:DIR"
-    train = f"nas train trial:{best.id} --data {data}"
-    plot = f"nas pareto {found.study} --plot front.png"
-    click.echo(f"\nnext: {train}    nas show trial:{best.id}    {plot}")
 
 
 def say_if_nothing_forked(fork: bool, record: StudyRecord | None) -> None:
@@ -73,3 +90,12 @@ def _print_predicted(found: SearchResult, settings: SearchSettings) -> None:
     )
     for source in sorted({effect.source.partition(":")[0] for effect in model.effects}):
         click.echo(f"Choices that none of them had count with a published effect ({source}), and widen the interval.")
+
+
+def _print_verified(verified: dict[str, Any]) -> None:
+    inside = "inside" if verified["within_interval"] else "OUTSIDE"
+    predicted = f"{verified['ms']:.2f} ms ({verified['low_ms']:.2f} to {verified['high_ms']:.2f} ms)"
+    click.echo(
+        f"\nverified on {verified['target']}: measured {verified['measured_ms']:.2f} ms, {inside} the predicted "
+        f"{predicted}; error {verified['error']:+.1f} %"
+    )
