@@ -15,6 +15,9 @@ from nas.strategies.problem import Problem
 from nas.training.data import data_content
 from nas.trial import Trial, TrialState
 
+MODEL, SUPERNET = "accuracy_model", "supernet"
+"""Versions of what judges all networks of a study: accuracies by different ones cannot be compared."""
+
 _TABLE = "latency table"
 _TRAINING_PACKAGES = ("nas", "torch")  # other versions of these may train the same network to another accuracy
 
@@ -79,7 +82,7 @@ def fork(  # noqa: PLR0913 - the new study, and what its trials are made of
     *,
     basis: Mapping[str, str],
     fidelity: str | None,
-    accuracy_version: str | None,
+    judged_by: Mapping[str, str],
     problem: Problem,
     predictor: Predictor,
     latency_ms: Callable[[Architecture], float],
@@ -87,13 +90,13 @@ def fork(  # noqa: PLR0913 - the new study, and what its trials are made of
     """Begin the study `new` with the complete trials of `old` that its space and budget admit.
 
     All or nothing is recorded. Latencies are the predictor's of today, as `latency_ms` gives them; accuracies are
-    those that were measured then, whatever has changed since. Predictions of another accuracy model than that of
-    `accuracy_version` stay behind: they could not be compared with new ones, and are cheap to make again.
+    those that were measured then, whatever has changed since. Figures by another accuracy model or another supernet
+    than those of `judged_by` stay behind: they could not be compared with new ones, and are cheap to make again.
     """
     with store.batch():
         complete = store.trials(old, states=[TrialState.COMPLETE])
-        same_model = [s for s in complete if s.versions.get("accuracy_model") == accuracy_version]
-        heirs = [stored for stored in same_model if _admitted(problem, stored)]
+        alike = [s for s in complete if all(s.versions.get(key) == judged_by.get(key) for key in (MODEL, SUPERNET))]
+        heirs = [stored for stored in alike if _admitted(problem, stored)]
         record = store.create_study(new, settings, fidelity, basis=basis, fork_of=old, inherited=len(heirs))
         for number, stored in enumerate(heirs):
             _inherit(store, new, number, stored, (latency_ms(stored.trial.proposal.architecture), predictor))

@@ -80,6 +80,27 @@ def test_another_search_takes_the_supernet_from_the_cache(searched):
     assert "finalists" not in found
 
 
+def test_what_another_supernet_judged_is_not_mixed_with_this_ones(searched, monkeypatch):
+    folder, done = searched
+    first = json.loads(done.stdout)
+    (weights,) = (folder / "cache" / "supernets").glob("*.safetensors")
+    version = weights.stem.rpartition("-")[2]
+    said = json.loads(CliRunner().invoke(nas, ["trials", "show", f"trial:{first['best']['trial']}", "--json"]).stdout)
+    assert said["versions"]["supernet"] == version
+    monkeypatch.setattr("nas.training.supernet_job._FORMAT", 0)
+    with pytest.raises(NasError, match=rf"begun with another supernet \({version}, now \w+\); --fork begins"):
+        run("--space", "little.yaml", "--json", *FINALISTS)
+    forked = json.loads(run("--space", "little.yaml", "--json", "--fork", "--finalists", "0").stdout)
+    assert forked["study"] == f"{first['study']}-2"
+    shown = CliRunner().invoke(nas, ["trials", "show", f"trial:{forked['best']['trial']}", "--json"])
+    assert json.loads(shown.stdout)["source"] is None
+    assert forked["trials"]["complete"] == 6
+    with pytest.raises(NasError, match="cannot be compared"):
+        CliRunner().invoke(nas, ["pareto", first["study"], forked["study"]], catch_exceptions=False)
+    (other,) = set((folder / "cache" / "supernets").glob("*.safetensors")) - {weights}
+    other.unlink()
+
+
 def test_who_waits_for_another_process_that_trains_the_same_says_so(searched, capsys):
     job = supernet_job("mobilenet_v3", "digits", resolution=32, epochs=1)
     job.path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,9 +35,11 @@ def judge(settings: Mapping[str, Any]) -> str:
 
 
 def _judgement(record: StudyRecord) -> tuple[object, ...]:
-    """What an accuracy of the study depends on besides data and evaluator; a supernet's is that of one space."""
-    space = record.settings.get("space") if record.settings.get("evaluator") == "supernet" else None
-    return record.settings.get("proxy"), record.settings.get("accuracy_version"), space
+    """What an accuracy of the study depends on besides data and evaluator: the training, the model or the supernet."""
+    supernet = None
+    if record.settings.get("evaluator") == "supernet":  # older studies did not record which; it is of one space
+        supernet = (record.basis or {}).get("supernet", record.settings.get("space"))
+    return record.settings.get("proxy"), record.settings.get("accuracy_version"), supernet
 
 
 def largest_budget(records: Iterable[StudyRecord]) -> float | None:

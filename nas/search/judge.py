@@ -2,20 +2,27 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nas.accuracy.predictor import load_predictor
 from nas.evaluators.predictor import PredictorEvaluator
+from nas.forking import MODEL, SUPERNET
 from nas.search.settings import SearchSettings
 from nas.training.data import load_data
 from nas.trial import Evaluator, Metrics
+
+if TYPE_CHECKING:
+    from nas.training.supernet_job import SupernetJob
 
 Watch = Callable[[int, int, Metrics], None]
 """As in `nas.training.supernet`, which means importing torch."""
 
 
 def judged_by(settings: SearchSettings) -> dict[str, str]:
-    """What every trial of the study says of its accuracy."""
-    model = {} if settings.accuracy_version is None else {"accuracy_model": settings.accuracy_version}
+    """What every trial of the study says of its accuracy: the evaluator, and the version of what judges all of them."""
+    if settings.evaluator == "supernet":
+        return {"evaluator": settings.evaluator, SUPERNET: _supernet(settings).version}
+    model = {} if settings.accuracy_version is None else {MODEL: settings.accuracy_version}
     return {"evaluator": settings.evaluator, **model}
 
 
@@ -42,17 +49,23 @@ def make_evaluator(settings: SearchSettings, folder: Path, threads: int) -> Eval
 def make_supernet_evaluator(settings: SearchSettings, train_threads: int, threads: int, watch: Watch) -> Evaluator:
     """The evaluator of a supernet that is in the cache, or is trained now; see `nas.training.supernet_job`."""
     from nas.evaluators.supernet import SupernetEvaluator  # noqa: PLC0415 - torch
-    from nas.training.supernet_job import supernet_job  # noqa: PLC0415
+
+    assert settings.proxy is not None
+    job = _supernet(settings)
+    job.ready(watch, threads=train_threads)
+    return SupernetEvaluator(job, settings.proxy.val_images, threads=threads)
+
+
+def _supernet(settings: SearchSettings) -> "SupernetJob":
+    from nas.training.supernet_job import supernet_job  # noqa: PLC0415 - torch
 
     proxy = settings.proxy
     assert proxy is not None
     assert settings.data is not None
-    job = supernet_job(
+    return supernet_job(
         settings.space,
         settings.data,
         resolution=proxy.resolution,
         epochs=proxy.epochs,
         train_images=proxy.train_images,
     )
-    job.ready(watch, threads=train_threads)
-    return SupernetEvaluator(job, proxy.val_images, threads=threads)

@@ -10,7 +10,7 @@ from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
 from nas.executors.ray.cluster import RayCluster
 from nas.executors.ray.executor import RayExecutor
-from nas.forking import basis, fidelity, fork_names, require_unchanged
+from nas.forking import MODEL, SUPERNET, basis, fidelity, fork_names, require_unchanged
 from nas.latency.model import LatencyModel
 from nas.search.judge import Watch, judged_by, make_evaluator, make_supernet_evaluator
 from nas.search.problem import front_objectives, make_problem, make_search_strategy, require_heeded
@@ -72,9 +72,10 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         NasError: wrong settings, data that cannot be had, a full disk.
     """
     require_heeded(settings)
-    name, rests_on = name or settings.study_name, _basis(settings)
+    name, judges = name or settings.study_name, judged_by(settings)
+    rests_on = _basis(settings, judges)
     name, old = fork_names(store, name, rests_on) if fork else (name, name)
-    record = _begun(store, name, settings)
+    record = _begun(store, name, settings, rests_on)
     space = load_space(settings.space).with_num_classes(num_classes(settings.data))
     target = Target(latency.target, latency.version, Milliseconds(latency))
     problem = make_problem(settings, space, latency)
@@ -84,9 +85,9 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         evaluator = make_supernet_evaluator(settings, (workers if cluster is None else 1) * threads, threads, watch)
     else:
         evaluator = make_evaluator(settings, weights_folder(store, name, settings.storage), threads)
-    record = record or _begun(store, name, settings)  # meanwhile another process may have begun it
+    record = record or _begun(store, name, settings, rests_on)  # meanwhile another process may have begun it
     if record is None:
-        begin = _Beginning(settings, rests_on, same)
+        begin = _Beginning(settings, rests_on, same, judges)
         record = begin.fork(store, old, name, problem, target) if fork else begin.anew(store, name)
     study = Study(
         name,
@@ -99,7 +100,7 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
         stopping=SuccessiveHalving(settings.proxy.epochs) if settings.early_stop and settings.proxy else None,
         fidelity=same if reuse and record.fidelity == same else None,
         inherited=record.inherited,
-        judged_by=judged_by(settings),
+        judged_by=judges,
     )
     executor: Executor = LocalExecutor(workers) if cluster is None else RayExecutor(cluster, workers)
     if settings.data is None:
@@ -116,6 +117,7 @@ class _Beginning:
     settings: SearchSettings
     basis: Mapping[str, str]
     fidelity: str | None
+    judged_by: Mapping[str, str]
 
     def anew(self, store: Store, name: str) -> StudyRecord:
         return store.create_study(name, asdict(self.settings), self.fidelity, basis=self.basis)
@@ -132,7 +134,7 @@ class _Beginning:
             asdict(self.settings),
             basis=self.basis,
             fidelity=self.fidelity,
-            accuracy_version=self.settings.accuracy_version,
+            judged_by=self.judged_by,
             problem=problem,
             predictor=Predictor(target.name, target.version),
             latency_ms=target.latency_ms,
@@ -148,7 +150,7 @@ def result(
     return SearchResult(name, store.study_summary(name), top[0] if top else None, front, top)
 
 
-def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | None:
+def _begun(store: Store, name: str, settings: SearchSettings, rests_on: Mapping[str, str]) -> StudyRecord | None:
     """The study's record if it was begun before, with these settings.
 
     Raises:
@@ -159,7 +161,7 @@ def _begun(store: Store, name: str, settings: SearchSettings) -> StudyRecord | N
     if record is not None:
         require_command(record, "nas search")
         _require_same(record, settings)
-        require_unchanged(record, _basis(settings))
+        require_unchanged(record, rests_on)
     return record
 
 
@@ -183,10 +185,10 @@ def _require_same(record: StudyRecord, settings: SearchSettings) -> None:
             )
 
 
-def _basis(settings: SearchSettings) -> dict[str, str]:
+def _basis(settings: SearchSettings, judges: Mapping[str, str]) -> dict[str, str]:
     """Versions of what decides which networks the search tries."""
-    model = {} if settings.accuracy_version is None else {"accuracy model": settings.accuracy_version}
-    return {**basis(settings.space, settings.latency_version), **model}
+    versions = {key.replace("_", " "): judges[key] for key in (MODEL, SUPERNET) if key in judges}
+    return {**basis(settings.space, settings.latency_version), **versions}
 
 
 def _fidelity(settings: SearchSettings) -> str | None:

@@ -34,8 +34,8 @@ class SupernetJob:
     train_images: int | None = None  # None: all
 
     @property
-    def path(self) -> Path:
-        """Where its weights are kept; another content of the space's file or of the data is another file.
+    def version(self) -> str:
+        """What it is made of, in twelve digits: another content of the space's file or of the data is another supernet.
 
         Raises:
             NasError: no such space or data.
@@ -50,8 +50,13 @@ class SupernetJob:
             "images": self.train_images,
         }
         text = json.dumps(content, sort_keys=True, default=sorted)  # sets are all that JSON does not know
-        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return cache_dir() / "supernets" / f"{space.name}-{self.data.partition(':')[0]}-{digest}.safetensors"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def path(self) -> Path:
+        """Where its weights are kept, one file for each version. Raises NasError: no such space or data."""
+        name = f"{self._space().name}-{self.data.partition(':')[0]}-{self.version}"
+        return cache_dir() / "supernets" / f"{name}.safetensors"
 
     def ready(self, watch: Watch, *, threads: int | None = None) -> Path:
         """The path of the trained weights; trains them, or goes on with that, if the cache has none.
