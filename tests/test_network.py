@@ -1,5 +1,6 @@
 """The built module against its list of layers, fvcore and torchvision."""
 
+import copy
 import logging
 from random import Random
 
@@ -8,10 +9,12 @@ import torch
 import torchvision
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
+from torch.nn import functional
 
 from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock, SepConvBlock
 from nas.errors import ArchitectureError
-from nas.layers import lower, total_macs, total_params
+from nas.layers import Layer, lower, total_macs, total_params
+from nas.network.blocks import convolution
 from nas.network.build import build
 from nas.network.weights import copy_in_order
 from nas.space import load_reference, load_space, references, spaces
@@ -147,3 +150,34 @@ def test_network_takes_images_of_other_sizes_than_it_was_designed_for():
     network = build(load_reference("mobilenet_v3_small").with_num_classes(10)).eval()
     for resolution in (32, 64, 101):
         assert network(torch.zeros(1, 3, resolution, resolution)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("kind", ["conv", "depthwise"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7])
+def test_a_kernel_without_its_unmet_rim_has_the_same_outputs_and_gradients(kernel, stride, kind):
+    trained = convolution(Layer(kind, 6, 6, 8, kernel, stride, bias=True)).double()
+    whole = copy.deepcopy(trained).eval()
+    for size in (1, 2, 3, 4, 5, 8):
+        x = torch.randn(2, 6, size, size, dtype=torch.double, requires_grad=True)
+        outputs = [module(x) for module in (trained, whole)]
+        torch.testing.assert_close(*outputs)
+        gradients = [
+            torch.autograd.grad(out.square().sum(), [x, *module.parameters()])
+            for out, module in zip(outputs, (trained, whole), strict=True)
+        ]
+        torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(("size", "training", "used"), [(1, True, 1), (2, True, 3), (4, True, 7), (2, False, 7)])
+def test_a_small_map_is_trained_with_the_part_of_a_kernel_that_it_meets(size, training, used, monkeypatch):
+    convolved, conv2d = [], functional.conv2d
+
+    def seen(x, weight, *others, **more):
+        convolved.append(tuple(weight.shape[2:]))
+        return conv2d(x, weight, *others, **more)
+
+    monkeypatch.setattr(functional, "conv2d", seen)
+    module = convolution(Layer("depthwise", 6, 6, size, 7)).train(training)
+    assert module(torch.randn(2, 6, size, size)).shape == (2, 6, size, size)
+    assert convolved == [(used, used)]

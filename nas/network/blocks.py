@@ -4,6 +4,7 @@ from typing import Final, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nas.architecture import Activation
 from nas.layers import Layer
@@ -19,9 +20,27 @@ ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {
 }
 
 
-def convolution(layer: Layer) -> nn.Conv2d:
+@final
+class Convolution(nn.Conv2d):
+    """Trained without the rim of a kernel that lies beyond a small map from each of its pixels.
+
+    Output and gradients are the same, that of the rim is zero; but a backward pass takes its time for all of a kernel:
+    7x7 on maps of 1 and 2 pixels had been a third of a supernet's step.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) to (B, C_out, ceil(H / stride), ceil(W / stride))."""
+        padding = self.kernel_size[0] // 2
+        rim = padding - (max(x.shape[-2:]) - 1)
+        if not self.training or rim <= 0:
+            return super().forward(x)
+        weight = self.weight[:, :, rim:-rim, rim:-rim]
+        return functional.conv2d(x, weight, self.bias, self.stride, padding - rim, groups=self.groups)
+
+
+def convolution(layer: Layer) -> Convolution:
     """The bare convolution, padded by half its kernel so that only the stride changes the size of a map."""
-    return nn.Conv2d(
+    return Convolution(
         layer.in_channels,
         layer.out_channels,
         layer.kernel,
