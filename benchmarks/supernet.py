@@ -7,7 +7,8 @@ gathered in report.kept.json there, from which a run on another machine goes on 
 - kendall: order of random networks by the supernet, and by the proxy, against training from scratch
 - repeat: the same with each network trained by two seeds, and how far these two agree
 - cost: seconds to judge 300 candidates, the supernet's training included, against the proxy
-- winners: winners of a supernet search and of a proxy search of equal time, trained alone, for three seeds
+- winners: winners of a supernet search and of a proxy search of equal time, and random networks as slow, each trained
+  alone, for three seeds
 
 The defaults are for the figures of docs/supernet.md (many hours on two cores); `--pilot` is the same, small.
 """
@@ -39,6 +40,7 @@ from nas.evaluators.proxy import ProxyEvaluator
 from nas.evaluators.supernet import SupernetEvaluator
 from nas.executors.kept import evaluate_all
 from nas.json_file import load_json
+from nas.latency.targets import load_target
 from nas.network.supernet import extract
 from nas.pipeline.interval import mean_interval
 from nas.pipeline.kept import write_json
@@ -54,6 +56,7 @@ from nas.trial import Evaluator, Metrics
 FOLDER = Path("runs/supernet")
 MAIN = "from nas.cli.main import main; main()"
 CANDIDATES = 300  # whose cost is compared, and which a search by supernet judges
+BUDGET_MS = 60
 VAL_IMAGES = 2000
 
 
@@ -83,13 +86,13 @@ class Sizes:
 
     @property
     def folder(self) -> Path:
-        """What is known of runs of these sizes."""
-        supernet, proxy = f"{self.supernet_resolution}-{self.epochs}", f"{self.resolution}-{self.proxy_epochs}"
-        return FOLDER / f"{self.images}-{supernet}-{proxy}-{self.full_epochs}"
+        """What is known of runs of these sizes, with this supernet."""
+        return FOLDER / f"{self.job().version}-{self.resolution}-{self.proxy_epochs}-{self.full_epochs}"
 
     def settings(self) -> dict[str, Any]:
         """What its results depend on."""
-        return {"supernet": asdict(self.job()), "proxy": asdict(proxy(self)), "alone": asdict(truth(self).recipe)}
+        supernet = {**asdict(self.job()), "version": self.job().version}
+        return {"supernet": supernet, "proxy": asdict(proxy(self)), "alone": asdict(truth(self).recipe)}
 
 
 FULL = Sizes(
@@ -237,24 +240,38 @@ def supernet_seconds(sizes: Sizes) -> float:
 
 
 def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
-    """Test accuracy of the winners of both searches, trained alone, for each seed."""
+    """Test accuracy of the winners of both searches and of a random network as slow, trained alone, for each seed."""
     costs = cost(sizes, workers)
     given = costs["supernet_training_seconds"] + costs["supernet_judging_seconds"]
     trials = max(1, round(CANDIDATES * given / costs["proxy_seconds"]))  # of the proxy, in the same time
-    rows: list[dict[str, Any]] = []
-    for seed in range(sizes.seeds):
-        found = {
+    searched = [
+        {
             name: search(sizes, name, seed, count, workers)
             for name, count in (("supernet", CANDIDATES), ("proxy", trials))
         }
-        networks = [Architecture.from_dict(winner["network"]) for winner in found.values()]
-        trained = evaluate_all(networks, truth(sizes), truth(sizes).folder, workers, say)
-        rows.append({"seed": seed} | {n: row(winner, m) for (n, winner), m in zip(found.items(), trained, strict=True)})
+        for seed in range(sizes.seeds)
+    ]
+    networks = [Architecture.from_dict(winner["network"]) for found in searched for winner in found.values()]
+    drawn = [random_network(seed) for seed in range(sizes.seeds)]
+    trained = iter(evaluate_all([*networks, *drawn], truth(sizes), truth(sizes).folder, workers, say))
+    rows: list[dict[str, Any]] = [
+        {"seed": seed, **{name: row(winner, next(trained)) for name, winner in found.items()}}
+        for seed, found in enumerate(searched)
+    ]
+    for one, metrics in zip(rows, trained, strict=True):
+        one["random"] = {"test_accuracy": metrics["test_accuracy"]}
     figures: dict[str, Any] = {"supernet_trials": CANDIDATES, "proxy_trials": trials, "seeds": rows}
     if len(rows) > 1:
         differences = [one["supernet"]["test_accuracy"] - one["proxy"]["test_accuracy"] for one in rows]
         figures["difference"] = asdict(mean_interval(differences))
     return figures
+
+
+def random_network(seed: int) -> Architecture:
+    """The first random one that takes from 95 to 100 % of the budget."""
+    space, pixel, rng = load_space("mobilenet_v3").with_num_classes(10), load_target("pixel"), Random(f"winners/{seed}")
+    drawn = (space.decode(space.sample(rng)) for _ in range(10_000))
+    return next(network for network in drawn if 0.95 <= pixel.estimate(network).ms / BUDGET_MS <= 1)
 
 
 def row(winner: dict[str, Any], trained: Metrics) -> dict[str, float]:
@@ -273,7 +290,7 @@ def search(sizes: Sizes, evaluator: str, seed: int, trials: int, workers: int) -
     resolution, epochs = by[evaluator]
     store = f"sqlite:///{sizes.folder}/trials.db"
     arguments = [
-        "search", "--target", "pixel", "--budget", "60ms", "--data", "cifar10", "--space", "mobilenet_v3",
+        "search", "--target", "pixel", "--budget", f"{BUDGET_MS}ms", "--data", "cifar10", "--space", "mobilenet_v3",
         "--evaluator", evaluator, "--trials", str(trials), "--seed", str(seed), "--workers", str(workers),
         "--proxy-images", str(sizes.images), "--proxy-resolution", str(resolution), "--proxy-epochs", str(epochs),
         "--finalists", "0", "--store", store, "--json",

@@ -41,7 +41,7 @@ def require_unchanged(record: StudyRecord, now: Mapping[str, str]) -> None:
     """Refuse to mix trials that were decided on by different rules.
 
     Raises:
-        StudyError: the space, the latency table or nas is another than when the study began.
+        StudyError: one of them, such as the space or nas, is another than when the study began.
     """
     if changed := changes(record, now):
         raise StudyError(

@@ -158,8 +158,8 @@ def test_network_takes_images_of_other_sizes_than_it_was_designed_for():
 def test_a_kernel_without_its_unmet_rim_has_the_same_outputs_and_gradients(kernel, stride, kind):
     trained = convolution(Layer(kind, 6, 6, 8, kernel, stride, bias=True)).double()
     whole = copy.deepcopy(trained).eval()
-    for size in (1, 2, 3, 4, 5, 8):
-        x = torch.randn(2, 6, size, size, dtype=torch.double, requires_grad=True)
+    for size in ((1, 1), (2, 2), (3, 3), (4, 4), (8, 8), (1, 5), (3, 1), (4, 2)):
+        x = torch.randn(2, 6, *size, dtype=torch.double, requires_grad=True)
         outputs = [module(x) for module in (trained, whole)]
         torch.testing.assert_close(*outputs)
         gradients = [
@@ -181,3 +181,9 @@ def test_a_small_map_is_trained_with_the_part_of_a_kernel_that_it_meets(size, tr
     module = convolution(Layer("depthwise", 6, 6, size, 7)).train(training)
     assert module(torch.randn(2, 6, size, size)).shape == (2, 6, size, size)
     assert convolved == [(used, used)]
+
+
+def test_torch_fx_traces_a_network_that_is_not_in_training():
+    network = build(tiny()).eval()
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(torch.fx.symbolic_trace(network)(x), network(x))

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from nas.architecture import Architecture, ConvBlock, PoolBlock
-from nas.cli.finalists import winner_of
+from nas.cli.finalists import train_finalists, winner_of
 from nas.cli.main import nas
 from nas.cli.search_result import print_answer
 from nas.cli.supernet_progress import SupernetProgress
@@ -119,6 +119,21 @@ def test_people_see_both_figures(searched):
     said = run("--space", "little.yaml", *FINALISTS).stdout
     assert "with the supernet's weights" in said
     assert "trained from scratch for 1 epochs" in said
+
+
+def test_the_best_finalist_is_verified(searched, monkeypatch):
+    _, done = searched
+    best = json.loads(done.stdout)["finalists"]
+    measured = []
+
+    def reversed_finalists(*arguments, **more):
+        return train_finalists(*arguments, **more)[::-1]
+
+    monkeypatch.setattr("nas.cli.finalists.train_finalists", reversed_finalists)
+    monkeypatch.setattr("nas.cli.search.require_measurable", lambda target: None)
+    monkeypatch.setattr("nas.cli.search.verify_best", lambda winner, latency: measured.append(winner.id) or {})
+    run("--space", "little.yaml", "--json", "--verify", *FINALISTS)
+    assert measured == [best[-1]["trial"]]
 
 
 def test_the_best_finalist_wins_whatever_the_search_thought(capsys):

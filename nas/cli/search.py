@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option("--explore-over-budget", is_flag=True, help="Train networks over the budget, too; none is reported best.")
 @click.option("--early-stop", is_flag=True, help="End trainings that are behind others at 1/2, 1/4, ... of the epochs.")
 @click.option("--confidence", type=SHARE, help="Accept a network if it meets the budget so surely, such as 0.95.")
-@click.option("--verify", is_flag=True, help="Measure the best network whole at the end; --target host alone.")
+@click.option("--verify", is_flag=True, help="Measure the winner whole at the end; --target host alone.")
 @click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network, or of the supernet.")
 @click.option("--proxy-images", type=click.IntRange(2), help="Images to train on.  [default: what suits the data]")

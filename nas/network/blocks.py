@@ -30,12 +30,12 @@ class Convolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) to (B, C_out, ceil(H / stride), ceil(W / stride))."""
-        padding = self.kernel_size[0] // 2
-        rim = padding - (max(x.shape[-2:]) - 1)
-        if not self.training or rim <= 0:
-            return super().forward(x)
-        weight = self.weight[:, :, rim:-rim, rim:-rim]
-        return functional.conv2d(x, weight, self.bias, self.stride, padding - rim, groups=self.groups)
+        weight, padding = self.weight, self.kernel_size[0] // 2
+        if self.training:
+            rim = padding + 1 - max(x.shape[-2], x.shape[-1])
+            if rim > 0:
+                weight, padding = weight[:, :, rim:-rim, rim:-rim], padding - rim
+        return functional.conv2d(x, weight, self.bias, self.stride, padding, groups=self.groups)
 
 
 def convolution(layer: Layer) -> Convolution:

@@ -19,7 +19,7 @@ class Supernet(nn.Module):
     """The weights of the widest block of every place; narrower blocks use the first channels and the kernel's centre.
 
     `subnetwork` gives an ordinary `Network`, whose parameters are views of these and whose gradients add up in theirs:
-    so there is one implementation of every op, and neither a forward nor a backward pass copies a weight. Kernels are
+    so there is one implementation of every op, and no pass copies a weight to cut it out of a larger one. Kernels are
     the plain centre of the largest one, as in BigNAS (2003.11142, section 3.1): Once-for-All's learned transforms
     (1908.09791, section 3.3) would be weights that no extracted network has, and serve a training that shrinks
     progressively. Batch norm's statistics belong to a network, not to the supernet: its own are without meaning.

@@ -59,7 +59,8 @@ def search(  # noqa: PLR0913 - settings, and where and how they run
     """Run the search, or go on with it where it stopped.
 
     With `reuse`, a network that any study of the store has trained in the same way is not trained again. With
-    `fork`, a study whose space, latency table or nas has changed goes on as a new one that starts from its trials.
+    `fork`, a study whose space, latency table, accuracy model, supernet or nas has changed goes on as a new one that
+    starts from its trials.
     `latency` is the model of `settings.target`. `workers` processes train at once, each with `threads` threads:
     for networks and images as small as these, more workers use the cores better than more threads do. Weights go into
     a folder of the study's name beside the database. The evaluator `supernet` is trained first, unless the cache has
@@ -154,7 +155,7 @@ def _begun(store: Store, name: str, settings: SearchSettings, rests_on: Mapping[
     """The study's record if it was begun before, with these settings.
 
     Raises:
-        StudyError: it was begun with other settings or another latency table, or its name is no name of a folder.
+        StudyError: it was begun with other settings or on another basis, or its name is no name of a folder.
     """
     require_name(name)
     record = store.study(name)
