@@ -31,7 +31,7 @@ def record(path: Path, space_name: str, count: int, epochs: int) -> list[list[fl
     """Accuracies by epoch of `count` networks, those in the file first."""
     curves = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     space, rng = load_space(space_name).with_num_classes(10), Random(0)
-    proxy = proxy_training("digits", epochs=epochs)
+    proxy = proxy_training("digits", "proxy", epochs=epochs)
     evaluator = ProxyEvaluator("digits", Recipe(epochs=epochs, resolution=proxy.resolution))
     with path.open("a", encoding="utf-8") as lines:
         for number in range(count):

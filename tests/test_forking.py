@@ -46,8 +46,8 @@ def settings(tmp_path):
     space = tmp_path / "space.yaml"
     space.write_text(SIX_NETWORKS)
     return SearchSettings(
-        budget_ms=100.0, proxy=proxy_training("digits"), target="pixel1", latency_version=PIXEL1.version,
-        space=str(space), data="digits", strategy="evolution", trials=4,
+        budget_ms=100.0, proxy=proxy_training("digits", "proxy"), target="pixel1", latency_version=PIXEL1.version,
+        space=str(space), data="digits", evaluator="proxy", strategy="evolution", trials=4,
     )  # fmt: skip
 
 

@@ -67,8 +67,9 @@ def test_a_strategy_that_cannot_seek_the_front_is_refused(objectives, strategy):
 def found(folder, objectives):
     """The result of a study of `NETWORKS` that sought these objectives."""
     settings = SearchSettings(
-        50.0, proxy_training("digits"), "pixel1", "1", data="digits", objectives=objectives, strategy="surrogate"
-    )
+        50.0, proxy_training("digits", "proxy"), "pixel1", "1", data="digits", evaluator="proxy",
+        objectives=objectives, strategy="surrogate",
+    )  # fmt: skip
     with Store.open(folder / "trials.db") as store:
         store.create_study("s", {})
         for number, (name, (accuracy, latency_ms)) in enumerate(NETWORKS.items()):

@@ -147,7 +147,9 @@ def test_the_best_finalist_wins_whatever_the_search_thought(capsys):
     finalists = [{**finalist, "trial": number, "weights": "w"} for number in (8, 7)]
     assert winner_of(found, finalists) is trials[1]
     assert winner_of(found, []) is trials[0]
-    settings = SearchSettings(2.0, proxy_training("digits"), "host", "1", data="digits", evaluator="supernet")
+    settings = SearchSettings(
+        2.0, proxy_training("digits", "supernet"), "host", "1", data="digits", evaluator="supernet"
+    )
     print_answer(found, settings, Model(Latency(1.0, 0.9, 1.1)), finalists, None)
     assert "next: nas train trial:8 --data digits    nas show trial:8 " in capsys.readouterr().out
 

@@ -106,7 +106,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     if verify:
         require_measurable(target)
     latency = ready_target(target, load_space(space).with_num_classes(main_job.num_classes(data)))
-    training = main_job.proxy_training(data, proxy_resolution, proxy_epochs, proxy_images, evaluator) if data else None
+    training = main_job.proxy_training(data, evaluator, proxy_resolution, proxy_epochs, proxy_images) if data else None
     settings = main_job.SearchSettings(
         budget_ms=budget,
         target=latency.target,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from nas.accuracy.model import load_accuracy_model
 from nas.errors import NasError
@@ -67,10 +67,10 @@ def default_strategy(evaluator: str, space: str) -> str:
 
 def proxy_training(
     data: str,
+    evaluator: str,
     resolution: int | None = None,
     epochs: int | None = None,
     train_images: int | None = None,
-    evaluator: str = "proxy",
 ) -> ProxyTraining:
     """The short training that suits data and evaluator, with what is given here in its place.
 
@@ -96,7 +96,7 @@ class SearchSettings:
     latency_version: str
     space: str = "mobilenet_v3"
     data: str | None = "cifar10"  # None: nothing is trained
-    evaluator: str = "proxy"
+    evaluator: str = field(kw_only=True)
     accuracy_version: str | None = None  # of the accuracy model of the `predictor`
     strategy: str = "surrogate"
     objectives: str = "accuracy"  # or with some of latency, params and memory behind it: then the front is sought
