@@ -6,6 +6,7 @@ gathered in report.kept.json there, from which a run on another machine goes on 
 - throughput: a step of the supernet against a plain loop that trains the same networks one by one, and its profile
 - kendall: order of random networks by the supernet, and by the proxy, against training from scratch
 - repeat: the same with each network trained by two seeds, and how far these two agree
+- alike: order by the supernet against training each network alone with the supernet's own recipe, by two seeds
 - cost: seconds to judge 300 candidates, the supernet's training included, against the proxy
 - winners: winners of a supernet search and of a proxy search of equal time, and random networks as slow, each trained
   alone, for three seeds
@@ -91,7 +92,7 @@ class Sizes:
 
     def settings(self) -> dict[str, Any]:
         """What its results depend on."""
-        supernet = {**asdict(self.job()), "version": self.job().version}
+        supernet = {**asdict(self.job()), "version": self.job().version}  # "alike" trains by its recipe
         return {"supernet": supernet, "proxy": asdict(proxy(self)), "alone": asdict(truth(self).recipe)}
 
 
@@ -190,19 +191,34 @@ def truth(sizes: Sizes) -> FullEvaluator:
     return FullEvaluator("cifar10", recipe, sizes.folder / "trained", sizes.images)
 
 
+def alike(sizes: Sizes) -> FullEvaluator:
+    """Training from scratch as the supernet was trained: images, epochs, learning rate, clipping."""
+    job = sizes.job()
+    folder = sizes.folder / "alike"
+    return FullEvaluator(job.data, job.recipe.training, folder, job.train_images, clip=job.recipe.clip)
+
+
 def proxy(sizes: Sizes) -> ProxyEvaluator:
     """The short training, on as many images."""
     return ProxyEvaluator("cifar10", Recipe(sizes.proxy_epochs, sizes.resolution), sizes.images, VAL_IMAGES)
 
 
+def drawn(sizes: Sizes) -> list[Architecture]:
+    """The random networks whose order is asked for."""
+    return random_networks(load_space("mobilenet_v3").with_num_classes(10), sizes.networks, seed=0)
+
+
+def supernet(sizes: Sizes) -> SupernetEvaluator:
+    """The supernet, trained."""
+    sizes.job().ready(SupernetProgress(), threads=1)
+    return SupernetEvaluator(sizes.job(), VAL_IMAGES)
+
+
 def compare(sizes: Sizes, workers: int, repeat: bool = False) -> dict[str, Check]:
     """Both cheap evaluators against training, with one seed or two; done once."""
-    networks = random_networks(load_space("mobilenet_v3").with_num_classes(10), sizes.networks, seed=0)
-    job = sizes.job()
-    job.ready(SupernetProgress(), threads=1)
-    judges: dict[str, Evaluator] = {"supernet": SupernetEvaluator(job, VAL_IMAGES), "proxy": proxy(sizes)}
+    judges: dict[str, Evaluator] = {"supernet": supernet(sizes), "proxy": proxy(sizes)}
     return {
-        name: check(networks, judge, truth(sizes), sizes.folder / name, workers, say, repeat=repeat)
+        name: check(drawn(sizes), judge, truth(sizes), sizes.folder / name, workers, say, repeat=repeat)
         for name, judge in judges.items()
     }
 
@@ -215,6 +231,16 @@ def order(sizes: Sizes, workers: int) -> dict[str, Any]:
 def repeat(sizes: Sizes, workers: int) -> dict[str, Any]:
     """The same with each network trained twice, and how far its two trainings agree."""
     return {name: check_record(found) for name, found in compare(sizes, workers, repeat=True).items()}
+
+
+def order_alike(sizes: Sizes, workers: int) -> dict[str, Any]:
+    """Kendall's tau of the supernet with networks that were trained by its recipe, against one training and two."""
+    networks, judge = drawn(sizes), supernet(sizes)
+    found = {
+        name: check(networks, judge, alike(sizes), sizes.folder / "supernet", workers, say, repeat=twice)
+        for name, twice in (("once", False), ("twice", True))
+    }
+    return {name: check_record(one) for name, one in found.items()}
 
 
 def cost(sizes: Sizes, workers: int) -> dict[str, Any]:
@@ -252,8 +278,8 @@ def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
         for seed in range(sizes.seeds)
     ]
     networks = [Architecture.from_dict(winner["network"]) for found in searched for winner in found.values()]
-    drawn = [random_network(seed) for seed in range(sizes.seeds)]
-    trained = iter(evaluate_all([*networks, *drawn], truth(sizes), truth(sizes).folder, workers, say))
+    rivals = [random_network(seed) for seed in range(sizes.seeds)]
+    trained = iter(evaluate_all([*networks, *rivals], truth(sizes), truth(sizes).folder, workers, say))
     rows: list[dict[str, Any]] = [
         {"seed": seed, **{name: row(winner, next(trained)) for name, winner in found.items()}}
         for seed, found in enumerate(searched)
@@ -322,6 +348,7 @@ PARTS: dict[str, Callable[[Sizes, int], dict[str, Any]]] = {
     "throughput": throughput,
     "kendall": order,
     "repeat": repeat,
+    "alike": order_alike,
     "cost": cost,
     "winners": winners,
 }

@@ -9,7 +9,8 @@ from PIL import Image
 from safetensors import safe_open
 
 from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
-from nas.errors import DataError, StudyError
+from nas.errors import DataError, NasError, StudyError
+from nas.evaluators.full import FullEvaluator
 from nas.evaluators.proxy import ProxyEvaluator, trial_weights
 from nas.network.build import build
 from nas.space import load_reference
@@ -94,6 +95,24 @@ def test_full_training_ends_with_a_test_figure_and_goes_on_after_a_kill(tmp_path
     network = build(NETWORK)
     load_weights(weights, network)
     assert measure(network, data, data.test, 8)["accuracy"] == finished.metrics["test_accuracy"]
+
+
+def test_a_step_of_clipped_gradients_is_as_long_as_the_clip_allows(tmp_path):
+    recipe = replace(full_recipe(epochs=1, resolution=8), weight_decay=0.0, warmup=0.0, batch_size=400)
+    weights, before, after = tmp_path / f"{NETWORK.id}-seed11.safetensors", build(NETWORK, seed=11), build(NETWORK)
+    FullEvaluator("digits", recipe, tmp_path, train_images=400, clip=0.01).evaluate(trial(), go_on)
+    load_weights(weights, after)
+    pairs = zip(before.parameters(), after.parameters(), strict=True)
+    moved = torch.stack([(new - old).norm() for old, new in pairs]).norm().item()
+    nesterov = 1 + recipe.momentum  # a first step is the gradient and, once more, its share that is momentum
+    assert moved == pytest.approx(recipe.lr * nesterov * 0.01, rel=1e-3)
+
+
+def test_a_training_does_not_go_on_with_another_clip(tmp_path):
+    weights, data, recipe = tmp_path / "net.safetensors", load_data("digits").limited(100), full_recipe(2, 8)
+    train_fully(NETWORK, data, recipe, lambda epoch, metrics: True, weights, clip=1.0)
+    with pytest.raises(NasError, match="other settings"):
+        train_fully(NETWORK, data, recipe, go_on, weights, clip=2.0)
 
 
 def test_full_training_refuses_data_with_another_number_of_classes(tmp_path):

@@ -28,6 +28,7 @@ class FullEvaluator:
     train_images: int | None = None  # None: all
     val_images: int | None = None
     threads: int = 1
+    clip: float | None = None  # of the norm of the gradients
 
     def evaluate(self, trial: Trial, report: Report) -> Outcome:
         """Train the trial's network with the recipe and the trial's seed.
@@ -42,8 +43,9 @@ class FullEvaluator:
         torch.set_num_threads(self.threads)
         data = load_data(self.data, resolution=self.recipe.resolution).limited(self.train_images, self.val_images)
         architecture = trial.proposal.architecture
+        recipe = replace(self.recipe, seed=trial.seed)
         weights = full_weights(self.folder, architecture, trial.seed)
-        return train_fully(architecture, data, replace(self.recipe, seed=trial.seed), report, weights)
+        return train_fully(architecture, data, recipe, report, weights, clip=self.clip)
 
     def shared(self) -> SharedData:
         """The images that its trials see."""

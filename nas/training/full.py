@@ -16,11 +16,20 @@ def full_recipe(epochs: int, resolution: int, seed: int = 0) -> Recipe:
     return Recipe(epochs, resolution, batch_size=64, lr=0.1, weight_decay=5e-4, label_smoothing=0.1, seed=seed)
 
 
-def train_fully(architecture: Architecture, data: Data, recipe: Recipe, report: Report, weights: Path) -> Outcome:
+def train_fully(  # noqa: PLR0913 - what is trained, on what, how, who hears of it and where it is kept
+    architecture: Architecture,
+    data: Data,
+    recipe: Recipe,
+    report: Report,
+    weights: Path,
+    *,
+    clip: float | None = None,
+) -> Outcome:
     """Train from scratch and save the weights; the outcome has `test_accuracy` and `test_loss` as well.
 
     After each epoch all is saved beside `weights`, as `.checkpoint.safetensors`; called again with the same
-    arguments, the training goes on from there. An outcome that is stopped or an error has no test figures.
+    arguments, the training goes on from there. An outcome that is stopped or an error has no test figures. `clip` is
+    that of `train`.
 
     Raises:
         DataError: the network tells apart another number of classes than the data has.
@@ -28,7 +37,7 @@ def train_fully(architecture: Architecture, data: Data, recipe: Recipe, report: 
     """
     require_classes(architecture, data)
     network = build(architecture, seed=recipe.seed)
-    outcome = train(network, data, recipe, report, checkpoint_path(weights))
+    outcome = train(network, data, recipe, report, checkpoint_path(weights), clip=clip)
     if outcome.error is not None or outcome.stopped:
         return outcome
     about = {"architecture": architecture.to_json(), "data": data.info.name}

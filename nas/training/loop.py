@@ -57,10 +57,12 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, and who hears of it
     checkpoint: Path | None = None,
     *,
     loss: Loss | None = None,
+    clip: float | None = None,
 ) -> Outcome:
     """Train `network` in place and measure it on the held-out images after each epoch.
 
-    `loss` is in place of the cross-entropy to the labels, smoothed as the recipe says.
+    `loss` is in place of the cross-entropy to the labels, smoothed as the recipe says. The norm of all gradients
+    together is at most `clip`, if given.
 
     Metrics: `accuracy` and `loss` (held out), `train_loss`, and over the whole training `train_seconds` and
     `images_per_second` of the training steps alone. With `checkpoint` the state is saved there after each epoch, and
@@ -73,7 +75,8 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, and who hears of it
     device = pick_device()
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(network, recipe)
-    settings = json.dumps({**asdict(recipe), "data": data.content, "images": len(data.train)})
+    clipped = {} if clip is None else {"clip": clip}
+    settings = json.dumps({**asdict(recipe), **clipped, "data": data.content, "images": len(data.train)})
     done = Progress(0, {}, settings)
     if checkpoint is not None and checkpoint.exists():
         done = load_checkpoint(checkpoint, network, optimizer, settings)
@@ -81,7 +84,7 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, and who hears of it
     images = min(len(data.train), steps_per_epoch(len(data.train), recipe.batch_size) * recipe.batch_size)
     for epoch in range(done.epoch + 1, recipe.epochs + 1):
         started = time.perf_counter()
-        train_loss = _train_epoch(network, optimizer, data, recipe, epoch, loss or _cross_entropy(recipe))
+        train_loss = _train_epoch(network, optimizer, data, recipe, epoch, loss or _cross_entropy(recipe), clip)
         seconds = metrics.get("train_seconds", 0.0) + time.perf_counter() - started
         if not math.isfinite(train_loss):
             return Outcome(error=f"the loss became {train_loss} in epoch {epoch}; a smaller learning rate may help")
@@ -124,7 +127,13 @@ def _cross_entropy(recipe: Recipe) -> Loss:
 
 
 def _train_epoch(  # noqa: PLR0913, PLR0917 - the state of a training
-    network: nn.Module, optimizer: Optimizer, data: Data, recipe: Recipe, epoch: int, loss_of: Loss
+    network: nn.Module,
+    optimizer: Optimizer,
+    data: Data,
+    recipe: Recipe,
+    epoch: int,
+    loss_of: Loss,
+    clip: float | None,
 ) -> float:
     """Mean loss. All randomness follows from seed and epoch, so that a resumed training draws the same."""
     device = next(network.parameters()).device
@@ -142,6 +151,8 @@ def _train_epoch(  # noqa: PLR0913, PLR0917 - the state of a training
             logits = network(images)
         loss = loss_of(images, logits.float(), labels.to(device))
         loss.backward()  # type: ignore[no-untyped-call]
+        if clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimizer.step()
         total += loss.detach()
     return total.item() / per_epoch
