@@ -75,7 +75,7 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, and who hears of it
     device = pick_device()
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(network, recipe)
-    clipped = {} if clip is None else {"clip": clip}
+    clipped = {} if clip is None else {"clip": clip}  # without one, settings are those of earlier checkpoints
     settings = json.dumps({**asdict(recipe), **clipped, "data": data.content, "images": len(data.train)})
     done = Progress(0, {}, settings)
     if checkpoint is not None and checkpoint.exists():
