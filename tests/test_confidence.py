@@ -104,8 +104,9 @@ def test_errors_survive_the_file_and_wrong_ones_are_refused(tmp_path):
 # Searches
 
 SETTINGS = SearchSettings(
-    budget_ms=40.0, proxy=proxy_training("digits", "proxy", 16, 1, 64), space="mobilenet_v2", data="digits",
-    evaluator="proxy", trials=30, strategy="random", confidence=0.99, target="pixel1", latency_version=PIXEL1.version,
+    budget_ms=40.0, proxy=proxy_training("digits", "proxy", resolution=16, epochs=1, train_images=64),
+    space="mobilenet_v2", data="digits", evaluator="proxy", trials=30, strategy="random", confidence=0.99,
+    target="pixel1", latency_version=PIXEL1.version,
 )  # fmt: skip
 
 

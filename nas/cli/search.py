@@ -106,7 +106,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     if verify:
         require_measurable(target)
     latency = ready_target(target, load_space(space).with_num_classes(main_job.num_classes(data)))
-    training = main_job.proxy_training(data, evaluator, proxy_resolution, proxy_epochs, proxy_images) if data else None
+    given = {"resolution": proxy_resolution, "epochs": proxy_epochs, "train_images": proxy_images}
+    training = main_job.proxy_training(data, evaluator, **given) if data else None
     settings = main_job.SearchSettings(
         budget_ms=budget,
         target=latency.target,

@@ -81,7 +81,9 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     trained_in = open_folder(storage or str(FOLDER)) / f"trained-{truth_key}"
     truth = FullEvaluator(data, full_recipe(epochs, pixels), trained_in, images)
     try:
-        training = proxy_training(data, evaluator, resolution, proxy_epochs, proxy_images)
+        training = proxy_training(
+            data, evaluator, resolution=resolution, epochs=proxy_epochs, train_images=proxy_images
+        )
         if evaluator == "supernet":
             judge, content = _supernet(space, data, training, workers if cluster is None else cores())
         else:

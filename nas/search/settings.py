@@ -68,6 +68,7 @@ def default_strategy(evaluator: str, space: str) -> str:
 def proxy_training(
     data: str,
     evaluator: str,
+    *,
     resolution: int | None = None,
     epochs: int | None = None,
     train_images: int | None = None,
