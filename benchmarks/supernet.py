@@ -4,12 +4,14 @@ Parts, each of which can be killed and goes on where it stopped; what is known i
 gathered in report.kept.json there, from which a run on another machine goes on (move it away to begin anew):
 
 - throughput: a step of the supernet against a plain loop that trains the same networks one by one, and its profile
-- kendall: order of random networks by the supernet, and by the proxy, against training from scratch
+- kendall: order of random networks by the supernet, by it and a short training of each network's own ("joined"), and
+  by the proxy, against training from scratch
 - repeat: the same with each network trained by two seeds, and how far these two agree
-- alike: order by the supernet against training each network alone with the supernet's own recipe, by two seeds
+- alike: order by the supernet, and joined, against training each network alone with the supernet's own recipe: some by
+  two seeds, more by one
 - cost: seconds to judge 300 candidates, the supernet's training included, against the proxy
-- winners: winners of a supernet search and of a proxy search of equal time, and random networks as slow, each trained
-  alone, for three seeds
+- winners: winners of a supernet search, of a joined one of fewer candidates and of a proxy search of equal time, and
+  random networks as slow, each trained alone, for three seeds
 
 The defaults are for the figures of docs/supernet.md (many hours on two cores); `--pilot` is the same, small.
 """
@@ -56,7 +58,8 @@ from nas.trial import Evaluator, Metrics
 
 FOLDER = Path("runs/supernet")
 MAIN = "from nas.cli.main import main; main()"
-CANDIDATES = 300  # whose cost is compared, and which a search by supernet judges
+CANDIDATES = 300  # whose cost is compared
+SEARCHED = {"supernet": 300, "joined": 100}  # candidates of searches
 BUDGET_MS = 60
 VAL_IMAGES = 2000
 
@@ -66,7 +69,9 @@ class Sizes:
     """What a run costs."""
 
     networks: int
+    networks_once: int  # trained alike by one seed; the first of them are those above
     images: int
+    own_images: int  # of each candidate, beside the supernet
     resolution: int  # of the networks' own trainings, and of the proxy's
     supernet_resolution: int
     epochs: int  # of the supernet
@@ -98,7 +103,9 @@ class Sizes:
 
 FULL = Sizes(
     networks=16,
+    networks_once=32,
     images=10_000,
+    own_images=5000,
     resolution=64,
     supernet_resolution=32,
     epochs=16,
@@ -109,7 +116,9 @@ FULL = Sizes(
 )
 PILOT = Sizes(
     networks=4,
+    networks_once=6,
     images=1000,
+    own_images=500,
     resolution=32,
     supernet_resolution=16,
     epochs=2,
@@ -203,28 +212,31 @@ def proxy(sizes: Sizes) -> ProxyEvaluator:
     return ProxyEvaluator("cifar10", Recipe(sizes.proxy_epochs, sizes.resolution), sizes.images, VAL_IMAGES)
 
 
-def drawn(sizes: Sizes) -> list[Architecture]:
+def drawn(count: int) -> list[Architecture]:
     """The random networks whose order is asked for."""
-    return random_networks(load_space("mobilenet_v3").with_num_classes(10), sizes.networks, seed=0)
+    return random_networks(load_space("mobilenet_v3").with_num_classes(10), count, seed=0)
 
 
-def supernet(sizes: Sizes) -> SupernetEvaluator:
-    """The supernet, trained."""
+def supernets(sizes: Sizes) -> dict[str, SupernetEvaluator]:
+    """The supernet, trained: its shared weights alone, and joined by the start of a training of each network's own."""
     sizes.job().ready(SupernetProgress(), threads=1)
-    return SupernetEvaluator(sizes.job(), VAL_IMAGES)
+    return {
+        "supernet": SupernetEvaluator(sizes.job(), VAL_IMAGES),
+        "joined": SupernetEvaluator(sizes.job(), VAL_IMAGES, sizes.own_images),
+    }
 
 
 def compare(sizes: Sizes, workers: int, repeat: bool = False) -> dict[str, Check]:
-    """Both cheap evaluators against training, with one seed or two; done once."""
-    judges: dict[str, Evaluator] = {"supernet": supernet(sizes), "proxy": proxy(sizes)}
+    """The cheap evaluators against training, with one seed or two; done once."""
+    judges: dict[str, Evaluator] = {**supernets(sizes), "proxy": proxy(sizes)}
     return {
-        name: check(drawn(sizes), judge, truth(sizes), sizes.folder / name, workers, say, repeat=repeat)
+        name: check(drawn(sizes.networks), judge, truth(sizes), sizes.folder / name, workers, say, repeat=repeat)
         for name, judge in judges.items()
     }
 
 
 def order(sizes: Sizes, workers: int) -> dict[str, Any]:
-    """Kendall's tau of both evaluators."""
+    """Kendall's tau of each evaluator."""
     return {name: check_record(found) for name, found in compare(sizes, workers).items()}
 
 
@@ -234,28 +246,30 @@ def repeat(sizes: Sizes, workers: int) -> dict[str, Any]:
 
 
 def order_alike(sizes: Sizes, workers: int) -> dict[str, Any]:
-    """Kendall's tau of the supernet with networks that were trained by its recipe, against one training and two."""
-    networks, judge = drawn(sizes), supernet(sizes)
-    found = {
-        name: check(networks, judge, alike(sizes), sizes.folder / "supernet", workers, say, repeat=twice)
-        for name, twice in (("once", False), ("twice", True))
+    """Kendall's tau with networks that were trained by the supernet's recipe, against one training and two."""
+    wanted = {"once": (sizes.networks, False), "twice": (sizes.networks, True), "more": (sizes.networks_once, False)}
+    return {
+        name: {
+            trained: check_record(
+                check(drawn(count), judge, alike(sizes), sizes.folder / name, workers, say, repeat=twice)
+            )
+            for trained, (count, twice) in wanted.items()
+        }
+        for name, judge in supernets(sizes).items()
     }
-    return {name: check_record(one) for name, one in found.items()}
 
 
 def cost(sizes: Sizes, workers: int) -> dict[str, Any]:
     """Seconds of one process for 300 candidates, from the means of those that were compared."""
-    found = compare(sizes, workers)
-    training = supernet_seconds(sizes)
-    judging, by_proxy = (
-        CANDIDATES * mean(c.judge_seconds for c in found[name].compared) for name in ("supernet", "proxy")
-    )
+    found, training = compare(sizes, workers), supernet_seconds(sizes)
+    judging = {name: CANDIDATES * mean(c.judge_seconds for c in check.compared) for name, check in found.items()}
+    by_proxy = judging.pop("proxy")
     return {
         "candidates": CANDIDATES,
-        "supernet_training_seconds": training,
-        "supernet_judging_seconds": judging,
+        "training_seconds": training,
+        "judging_seconds": judging,
         "proxy_seconds": by_proxy,
-        "ratio": (training + judging) / by_proxy,
+        "ratio": {name: (training + seconds) / by_proxy for name, seconds in judging.items()},
     }
 
 
@@ -266,15 +280,12 @@ def supernet_seconds(sizes: Sizes) -> float:
 
 
 def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
-    """Test accuracy of the winners of both searches and of a random network as slow, trained alone, for each seed."""
+    """Test accuracy of the winners of the searches and of a random network as slow, trained alone, for each seed."""
     costs = cost(sizes, workers)
-    given = costs["supernet_training_seconds"] + costs["supernet_judging_seconds"]
-    trials = max(1, round(CANDIDATES * given / costs["proxy_seconds"]))  # of the proxy, in the same time
+    given = costs["training_seconds"] + SEARCHED["supernet"] * costs["judging_seconds"]["supernet"] / CANDIDATES
+    trials = {**SEARCHED, "proxy": max(1, round(CANDIDATES * given / costs["proxy_seconds"]))}  # in the same time
     searched = [
-        {
-            name: search(sizes, name, seed, count, workers)
-            for name, count in (("supernet", CANDIDATES), ("proxy", trials))
-        }
+        {name: search(sizes, name, seed, count, workers) for name, count in trials.items()}
         for seed in range(sizes.seeds)
     ]
     networks = [Architecture.from_dict(winner["network"]) for found in searched for winner in found.values()]
@@ -286,10 +297,12 @@ def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
     ]
     for one, metrics in zip(rows, trained, strict=True):
         one["random"] = {"test_accuracy": metrics["test_accuracy"]}
-    figures: dict[str, Any] = {"supernet_trials": CANDIDATES, "proxy_trials": trials, "seeds": rows}
+    figures: dict[str, Any] = {"trials": trials, "seeds": rows}
     if len(rows) > 1:
-        differences = [one["supernet"]["test_accuracy"] - one["proxy"]["test_accuracy"] for one in rows]
-        figures["difference"] = asdict(mean_interval(differences))
+        figures["difference"] = {
+            name: asdict(mean_interval([one[name]["test_accuracy"] - one["proxy"]["test_accuracy"] for one in rows]))
+            for name in SEARCHED
+        }
     return figures
 
 
@@ -306,18 +319,22 @@ def row(winner: dict[str, Any], trained: Metrics) -> dict[str, float]:
     return {"test_accuracy": trained["test_accuracy"]} | {name: winner[name] for name in known}
 
 
-def search(sizes: Sizes, evaluator: str, seed: int, trials: int, workers: int) -> dict[str, Any]:
+def search(sizes: Sizes, judge: str, seed: int, trials: int, workers: int) -> dict[str, Any]:
     """The best network of a search, which goes on where it stopped; done once."""
-    kept = sizes.folder / "searches" / f"{evaluator}-{trials}-{seed}.json"
+    kept = sizes.folder / "searches" / f"{judge}-{trials}-{seed}.json"
     if kept.exists():
         known: dict[str, Any] = load_json(kept)
         return known
-    by = {"supernet": (sizes.supernet_resolution, sizes.epochs), "proxy": (sizes.resolution, sizes.proxy_epochs)}
-    resolution, epochs = by[evaluator]
+    if judge == "proxy":
+        how = ["--evaluator", "proxy"]
+        resolution, epochs = sizes.resolution, sizes.proxy_epochs
+    else:
+        how = ["--evaluator", "supernet", "--own-images", str(sizes.own_images if judge == "joined" else 0)]
+        resolution, epochs = sizes.supernet_resolution, sizes.epochs
     store = f"sqlite:///{sizes.folder}/trials.db"
     arguments = [
         "search", "--target", "pixel", "--budget", f"{BUDGET_MS}ms", "--data", "cifar10", "--space", "mobilenet_v3",
-        "--evaluator", evaluator, "--trials", str(trials), "--seed", str(seed), "--workers", str(workers),
+        *how, "--trials", str(trials), "--seed", str(seed), "--workers", str(workers),
         "--proxy-images", str(sizes.images), "--proxy-resolution", str(resolution), "--proxy-epochs", str(epochs),
         "--finalists", "0", "--store", store, "--json",
     ]  # fmt: skip

@@ -21,8 +21,10 @@ from nas.cli.supernet_progress import SupernetProgress
 from nas.errors import DataError, NasError, SpaceError, StudyError
 from nas.evaluators.supernet import SupernetEvaluator, _loaded
 from nas.latency.model import Latency
+from nas.network.build import build
 from nas.search import SearchResult, SearchSettings, proxy_training
 from nas.training.checkpoint import save_weights
+from nas.training.loop import Recipe, train
 from nas.training.supernet import Family
 from nas.training.supernet_job import supernet_job
 from nas.trial import Proposal, Trial, TrialState
@@ -186,6 +188,51 @@ def test_the_evaluator_refuses_what_it_cannot_judge(searched):
         evaluator.evaluate(trial(network.with_num_classes(7)), lambda *_: False)
     with pytest.raises(StudyError, match="inherit"):
         evaluator.evaluate(trial(network, parent=1), lambda *_: False)
+
+
+def test_a_start_of_its_own_is_half_of_what_a_network_is_judged_by(searched):
+    job = supernet_job("little.yaml", "digits", resolution=16, epochs=2, train_images=200)
+    network = job._space().decode(job._space().sample(Random(0)))
+    one = trial(network)
+    shared = SupernetEvaluator(job).evaluate(one, lambda *_: False).metrics
+    joined = SupernetEvaluator(job, own_images=100).evaluate(one, lambda *_: False).metrics
+    data = job.load_data().limited(100)
+    own = train(build(network, seed=0), data, Recipe(1, 16, 64, lr=0.1), lambda *_: False).metrics
+    assert (joined["shared_accuracy"], joined["own_accuracy"]) == (shared["accuracy"], own["accuracy"])
+    assert joined["accuracy"] == (shared["accuracy"] + own["accuracy"]) / 2
+    assert joined["loss"] == (shared["loss"] + own["loss"]) / 2
+    assert own["loss"] != shared["loss"]
+    again = SupernetEvaluator(job, own_images=100).evaluate(replace(one, seed=1), lambda *_: False).metrics
+    assert again["shared_accuracy"] == joined["shared_accuracy"]
+    assert again["loss"] != joined["loss"]
+
+
+def test_a_start_that_diverges_is_the_trials_error(searched, monkeypatch):
+    job = supernet_job("little.yaml", "digits", resolution=16, epochs=2, train_images=200)
+    evaluator = SupernetEvaluator(job, own_images=100)
+    monkeypatch.setattr("nas.training.loop._train_epoch", lambda *_: float("nan"))
+    network = job._space().decode(job._space().sample(Random(0)))
+    assert "the loss became nan" in evaluator.evaluate(trial(network), lambda *_: False).error
+
+
+def test_a_study_goes_on_with_the_start_it_was_begun_with(searched):
+    more = ("--space", "little.yaml", "--study", "joined", "--finalists", "0")
+    begun = json.loads(run(*more, "--json", "--own-images", "100").stdout)
+    said = json.loads(CliRunner().invoke(nas, ["trials", "show", f"trial:{begun['best']['trial']}", "--json"]).stdout)
+    assert said["versions"]["supernet"].endswith("+100")
+    assert said["metrics"]["accuracy"] == (said["metrics"]["shared_accuracy"] + said["metrics"]["own_accuracy"]) / 2
+    assert "and the start of a training of its own" in run(*more, "--own-images", "100").stdout
+    with pytest.raises(NasError, match="begun with own_images=100, not None"):
+        run(*more)
+    with pytest.raises(NasError, match="cannot be compared"):
+        CliRunner().invoke(nas, ["pareto", "joined", json.loads(searched[1].stdout)["study"]], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("command", ["search --budget 60ms --data digits", "space check --data digits"])
+def test_images_of_its_own_are_for_a_supernets_candidates(command):
+    arguments = [*command.split(), "--evaluator", "proxy", "--own-images", "5"]
+    with pytest.raises(NasError, match="--own-images join a supernet's judgement; expected --evaluator supernet"):
+        CliRunner().invoke(nas, arguments, catch_exceptions=False)
 
 
 def trial(network: Architecture, parent: int | None = None) -> Trial:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network, or of the supernet.")
 @click.option("--proxy-images", type=click.IntRange(2), help="Images to train on.  [default: what suits the data]")
+@click.option("--own-images", type=click.IntRange(0), help="With a supernet: train each candidate on so many, too.")
 @click.option("--finalists", type=click.IntRange(0), help="Best networks to train alone.  [default: 0; supernet 3]")
 @click.option("--final-epochs", type=click.IntRange(1), help="Of each finalist.  [default: 10]")
 @click.option("--study", help="Name of the study.  [default: made from the options]")
@@ -70,6 +71,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     proxy_resolution: int | None,
     proxy_epochs: int | None,
     proxy_images: int | None,
+    own_images: int | None,
     finalists: int | None,
     final_epochs: int | None,
     study: str | None,
@@ -84,8 +86,9 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
 
     Without --data nothing is trained: an accuracy model that ships with the space predicts thousands of networks in a
     minute. With --data networks are judged on images held out from the training set: with the weights of a supernet,
-    whose one training, kept in the cache, serves all of them, and the best few are then trained alone. With --evaluator
-    proxy each is trained for a short time instead.
+    whose one training, kept in the cache, serves all of them, and the best few are then trained alone. By --own-images
+    the start of a training of its own is half of what a network is judged by. With --evaluator proxy each is trained
+    for a short time instead.
     All trials are recorded: the same command goes on where it stopped, and a larger --trials adds to what is there.
     """
     from nas import search as main_job  # noqa: PLC0415 - sqlalchemy is not needed for --help
@@ -99,7 +102,8 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.store.store import Store  # noqa: PLC0415
 
     if data is None:
-        require_untrained(proxy_resolution or proxy_epochs or proxy_images or early_stop or no_reuse, cluster)
+        about = proxy_resolution or proxy_epochs or proxy_images or own_images or early_stop or no_reuse
+        require_untrained(about, cluster)
     evaluator = main_job.choose_evaluator(evaluator, data)
     space, trials = space or main_job.DEFAULT_SPACE[evaluator], trials or main_job.DEFAULT_TRIALS[evaluator]
     accuracy_version = main_job.accuracy_version(space, data)
@@ -127,6 +131,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         accuracy_version=accuracy_version,
         data_version=main_job.data_version(data),
         storage=storage,
+        own_images=own_images or None,
     )
     main_job.require_heeded(settings)
     workers = workers or min(default_workers(cluster), max(1, trials // 4))
@@ -171,7 +176,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
 def require_untrained(about_training: object, cluster: "RayCluster | None") -> None:
     """Refuse options that mean nothing where nothing is trained. Raises NasError."""
     if about_training:
-        raise NasError("--early-stop, --no-reuse and options --proxy-... are about trainings; expected --data, too")
+        raise NasError("--early-stop, --no-reuse, --own-images, --proxy-... are about trainings; expected --data, too")
     if cluster is not None:
         raise NasError("--ray is about trainings; a prediction takes a millisecond here; expected --data, too")
 

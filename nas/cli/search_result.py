@@ -68,7 +68,8 @@ def _judgement(best: StoredTrial, settings: SearchSettings) -> str:
     if settings.proxy is None:
         return f"predicted accuracy {best.trial.accuracy:.2%}"
     if settings.evaluator == "supernet":
-        return f"{best.trial.accuracy:.2%} on held-out images with the supernet's weights"
+        own = " and the start of a training of its own, on average" if settings.own_images else ""
+        return f"{best.trial.accuracy:.2%} on held-out images with the supernet's weights{own}"
     return f"{best.trial.accuracy:.2%} on held-out images after {settings.proxy.epochs} epochs"
 
 

@@ -8,6 +8,7 @@ import click
 
 from nas.cli.options import cores, json_option
 from nas.cli.ray_options import ray_options
+from nas.errors import NasError
 
 if TYPE_CHECKING:  # importing them means importing torch
     from nas.check import Check
@@ -30,6 +31,7 @@ FOLDER = Path("runs/check")
 @click.option("--resolution", type=click.IntRange(16), help="Pixels.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs of the evaluator.  [default: what suits the data]")
 @click.option("--proxy-images", type=click.IntRange(2), help="Images of the evaluator.  [default: what suits the data]")
+@click.option("--own-images", default=0, type=click.IntRange(0), help="With a supernet: train each on so many, too.")
 @click.option("--seed", default=0, show_default=True, help="Other seeds draw other networks.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
 @ray_options
@@ -45,6 +47,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     resolution: int | None,
     proxy_epochs: int | None,
     proxy_images: int | None,
+    own_images: int,
     seed: int,
     workers: int | None,
     cluster: "RayCluster | None",
@@ -60,6 +63,8 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     With --repeat each network is trained with two seeds, and the evaluator is compared with their mean. Two trainings
     that hardly agree on the order leave little that an evaluator could be right about.
     """
+    if own_images and evaluator != "supernet":
+        raise NasError("--own-images join a supernet's judgement; expected --evaluator supernet")
     from nas.check import check as compare  # noqa: PLC0415 - torch
     from nas.check import check_record, random_networks  # noqa: PLC0415
     from nas.cli import tables  # noqa: PLC0415
@@ -85,7 +90,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
             data, evaluator, resolution=resolution, epochs=proxy_epochs, train_images=proxy_images
         )
         if evaluator == "supernet":
-            judge, content = _supernet(space, data, training, workers if cluster is None else cores())
+            judge, content = _supernet(space, data, training, own_images, workers if cluster is None else cores())
         else:
             judge = _proxy(data, training)
         judged_in = FOLDER / f"{evaluator}-{_digest(judge, content)}"
@@ -100,7 +105,9 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     _print(evaluator, data, epochs, found)
 
 
-def _supernet(space: str, data: str, training: "ProxyTraining", threads: int) -> tuple["Evaluator", str]:
+def _supernet(
+    space: str, data: str, training: "ProxyTraining", own_images: int, threads: int
+) -> tuple["Evaluator", str]:
     """The supernet of a search, trained, and the name of its file: another one once space or images have changed."""
     from nas.cli.supernet_progress import SupernetProgress  # noqa: PLC0415
     from nas.evaluators.supernet import SupernetEvaluator  # noqa: PLC0415 - torch
@@ -110,7 +117,7 @@ def _supernet(space: str, data: str, training: "ProxyTraining", threads: int) ->
         space, data, resolution=training.resolution, epochs=training.epochs, train_images=training.train_images
     )
     path = job.ready(SupernetProgress(), threads=threads)
-    return SupernetEvaluator(job, training.val_images), path.name
+    return SupernetEvaluator(job, training.val_images, own_images), path.name
 
 
 def _proxy(data: str, training: "ProxyTraining") -> "Evaluator":

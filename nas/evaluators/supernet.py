@@ -1,4 +1,4 @@
-"""`SupernetEvaluator`: judges a candidate with the weights of a trained supernet, without training it.
+"""`SupernetEvaluator`: judges by the weights of a supernet and, if asked, by the start of a training of its own.
 
 What comes out ranks candidates; it is not the accuracy that the candidate would reach when trained alone.
 """
@@ -9,13 +9,16 @@ from functools import lru_cache
 
 import torch
 
+from nas.architecture import Architecture
 from nas.errors import StudyError
+from nas.network.build import build
 from nas.training.calibration import CALIBRATION_IMAGES, judge
 from nas.training.data import Data
 from nas.training.full import require_classes
+from nas.training.loop import Recipe, train
 from nas.training.supernet import Family
 from nas.training.supernet_job import SharedSupernet, SupernetJob
-from nas.trial import Outcome, Report, Trial
+from nas.trial import Metrics, Outcome, Report, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +26,28 @@ class SupernetEvaluator:
     """Fills `nas.trial.Evaluator`; accuracy is measured on images held out from the training set.
 
     The supernet of `job` must be in the cache. Batch norm's statistics are measured anew for each candidate on
-    `calibration_images` of the images that the supernet was trained on.
+    `calibration_images` of the images that the supernet was trained on. On `own_images` of them the candidate is
+    trained from scratch as well, once over, and its accuracy is the mean of both: shared weights do not tell how well
+    a network trains, which its own first steps do (2006.04492), and estimates of different kinds err differently
+    (2104.01177).
     """
 
     job: SupernetJob
     val_images: int | None = None  # None: all
+    own_images: int = 0  # 0: shared weights alone
     calibration_images: int = CALIBRATION_IMAGES
     threads: int = 1  # of each worker process
 
+    @property
+    def version(self) -> str:
+        """What tells its figures from others that cannot be compared with them."""
+        return f"{self.job.version}+{self.own_images}" if self.own_images else self.job.version
+
     def evaluate(self, trial: Trial, report: Report) -> Outcome:
         """Judge the trial's network; metrics: `accuracy`, `loss` and `judge_seconds`.
+
+        With images of its own `shared_accuracy` and `own_accuracy` are what `accuracy` is the mean of; the trial's seed
+        decides its first weights and the order of these images.
 
         Raises:
             DataError: the data cannot be had, or has another number of classes than the network.
@@ -49,13 +64,30 @@ class SupernetEvaluator:
         network = family.network(family.space.encode(trial.proposal.architecture))
         resolution = self.job.recipe.training.resolution
         metrics = judge(network, data, data.val, resolution, self.calibration_images)
+        if self.own_images:
+            own = self._start(trial.proposal.architecture, data.limited(self.own_images), trial.seed)
+            if own.error is not None:
+                return own
+            metrics = _joined(metrics, own.metrics)
         metrics = {**metrics, "judge_seconds": time.perf_counter() - begun}
         report(1, metrics)
         return Outcome(metrics)
 
+    def _start(self, architecture: Architecture, data: Data, seed: int) -> Outcome:
+        """Train once over the images of `data`, with batches as large as the supernet's."""
+        supernet = self.job.recipe.training
+        recipe = Recipe(1, supernet.resolution, supernet.batch_size, lr=0.1, seed=seed)
+        return train(build(architecture, seed=seed), data, recipe, lambda epoch, metrics: False)
+
     def shared(self) -> SharedSupernet:
         """The trained supernet, and its images."""
         return self.job.shared(self.val_images)
+
+
+def _joined(shared: Metrics, own: Metrics) -> Metrics:
+    """Means of both, and what `accuracy` is made of."""
+    means = {key: (shared[key] + own[key]) / 2 for key in ("accuracy", "loss")}
+    return {**means, "shared_accuracy": shared["accuracy"], "own_accuracy": own["accuracy"]}
 
 
 @lru_cache(maxsize=1)

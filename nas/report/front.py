@@ -14,7 +14,7 @@ from nas.store.records import StoredTrial
 _TRAINED = ("trained networks", "accuracy on held-out images")  # what dots are, and their accuracies
 _JUDGED = {
     "predictor": ("predicted networks", "predicted accuracy"),
-    "supernet": ("networks, none trained alone", "accuracy with shared weights, on held-out images"),
+    "supernet": ("networks judged by a supernet", "judged accuracy on held-out images"),
 }
 _MANY = 10_000  # dots, from which on an SVG holds them as a picture
 

@@ -1,6 +1,7 @@
 """Who judges the networks of a search, with all that it needs at hand before work begins."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from nas.training.data import load_data
 from nas.trial import Evaluator, Metrics
 
 if TYPE_CHECKING:
-    from nas.training.supernet_job import SupernetJob
+    from nas.evaluators.supernet import SupernetEvaluator
 
 Watch = Callable[[int, int, Metrics], None]
 """As in `nas.training.supernet`, which means importing torch."""
@@ -21,7 +22,7 @@ Watch = Callable[[int, int, Metrics], None]
 def judged_by(settings: SearchSettings) -> dict[str, str]:
     """What every trial of the study says of its accuracy: the evaluator, and the version of what judges all of them."""
     if settings.evaluator == "supernet":
-        return {"evaluator": settings.evaluator, SUPERNET: _supernet(settings).version}
+        return {"evaluator": settings.evaluator, SUPERNET: _supernet_evaluator(settings).version}
     model = {} if settings.accuracy_version is None else {MODEL: settings.accuracy_version}
     return {"evaluator": settings.evaluator, **model}
 
@@ -48,24 +49,23 @@ def make_evaluator(settings: SearchSettings, folder: Path, threads: int) -> Eval
 
 def make_supernet_evaluator(settings: SearchSettings, train_threads: int, threads: int, watch: Watch) -> Evaluator:
     """The evaluator of a supernet that is in the cache, or is trained now; see `nas.training.supernet_job`."""
+    evaluator = replace(_supernet_evaluator(settings), threads=threads)
+    evaluator.job.ready(watch, threads=train_threads)
+    return evaluator
+
+
+def _supernet_evaluator(settings: SearchSettings) -> "SupernetEvaluator":
     from nas.evaluators.supernet import SupernetEvaluator  # noqa: PLC0415 - torch
-
-    assert settings.proxy is not None
-    job = _supernet(settings)
-    job.ready(watch, threads=train_threads)
-    return SupernetEvaluator(job, settings.proxy.val_images, threads=threads)
-
-
-def _supernet(settings: SearchSettings) -> "SupernetJob":
-    from nas.training.supernet_job import supernet_job  # noqa: PLC0415 - torch
+    from nas.training.supernet_job import supernet_job  # noqa: PLC0415
 
     proxy = settings.proxy
     assert proxy is not None
     assert settings.data is not None
-    return supernet_job(
+    job = supernet_job(
         settings.space,
         settings.data,
         resolution=proxy.resolution,
         epochs=proxy.epochs,
         train_images=proxy.train_images,
     )
+    return SupernetEvaluator(job, proxy.val_images, settings.own_images or 0)

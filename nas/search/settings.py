@@ -111,20 +111,24 @@ class SearchSettings:
     does."""
     data_version: str | None = None  # of a folder's images, which may change while its path does not
     storage: str | None = None  # folder or URL of the weights; None: beside the database
+    own_images: int | None = None  # that a supernet's candidates are trained on themselves, as part of its judgement
 
     def __post_init__(self) -> None:
-        """Raises NasError if the evaluator has no trainings that could end early."""
+        """Raises NasError if the evaluator has no trainings that could end early, or no use for images of its own."""
         if self.early_stop and self.evaluator == "supernet":
             raise NasError(
                 "the supernet judges at once, no training can end early; expected no --early-stop, or --evaluator proxy"
             )
+        if self.own_images and self.evaluator != "supernet":
+            raise NasError("--own-images join a supernet's judgement; expected --evaluator supernet")
 
     @property
     def study_name(self) -> str:
         """A name that the same settings always give: readable, then a digest of all of them."""
         deciding = {key: value for key, value in asdict(self).items() if key not in _NOT_IN_NAME}
-        if self.data_version is None:
-            del deciding["data_version"]  # names stay as they were before there was one
+        for later in ("data_version", "own_images"):  # names stay as they were before there were these
+            if deciding[later] is None:
+                del deciding[later]
         digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:6]
         judged_on = (self.data or self.evaluator).partition(":")[0]
         return f"{self.target}-{self.budget_ms:g}ms-{judged_on}-{digest}"
