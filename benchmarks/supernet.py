@@ -10,8 +10,8 @@ gathered in report.kept.json there, from which a run on another machine goes on 
 - alike: order by the supernet, and joined, against training each network alone with the supernet's own recipe: some by
   two seeds, more by one
 - cost: seconds to judge 300 candidates, the supernet's training included, against the proxy
-- winners: winners of a supernet search, of a joined one of fewer candidates and of a proxy search of equal time, and
-  random networks as slow, each trained alone, for three seeds
+- winners: winners of a supernet search, of a proxy search of equal time, and of a joined search, which has fewer
+  candidates and takes somewhat longer, and random networks as slow, each trained alone, for three seeds
 
 The defaults are for the figures of docs/supernet.md (many hours on two cores); `--pilot` is the same, small.
 """
@@ -94,6 +94,10 @@ class Sizes:
     def folder(self) -> Path:
         """What is known of runs of these sizes, with this supernet."""
         return FOLDER / f"{self.job().version}-{self.resolution}-{self.proxy_epochs}-{self.full_epochs}"
+
+    def kept(self, judge: str) -> Path:
+        """Where what it said of networks is kept."""
+        return self.folder / (f"joined-{self.own_images}" if judge == "joined" else judge)
 
     def settings(self) -> dict[str, Any]:
         """What its results depend on."""
@@ -230,7 +234,7 @@ def compare(sizes: Sizes, workers: int, repeat: bool = False) -> dict[str, Check
     """The cheap evaluators against training, with one seed or two; done once."""
     judges: dict[str, Evaluator] = {**supernets(sizes), "proxy": proxy(sizes)}
     return {
-        name: check(drawn(sizes.networks), judge, truth(sizes), sizes.folder / name, workers, say, repeat=repeat)
+        name: check(drawn(sizes.networks), judge, truth(sizes), sizes.kept(name), workers, say, repeat=repeat)
         for name, judge in judges.items()
     }
 
@@ -251,7 +255,7 @@ def order_alike(sizes: Sizes, workers: int) -> dict[str, Any]:
     return {
         name: {
             trained: check_record(
-                check(drawn(count), judge, alike(sizes), sizes.folder / name, workers, say, repeat=twice)
+                check(drawn(count), judge, alike(sizes), sizes.kept(name), workers, say, repeat=twice)
             )
             for trained, (count, twice) in wanted.items()
         }
@@ -262,7 +266,7 @@ def order_alike(sizes: Sizes, workers: int) -> dict[str, Any]:
 def cost(sizes: Sizes, workers: int) -> dict[str, Any]:
     """Seconds of one process for 300 candidates, from the means of those that were compared."""
     found, training = compare(sizes, workers), supernet_seconds(sizes)
-    judging = {name: CANDIDATES * mean(c.judge_seconds for c in check.compared) for name, check in found.items()}
+    judging = {name: CANDIDATES * mean(c.judge_seconds for c in one.compared) for name, one in found.items()}
     by_proxy = judging.pop("proxy")
     return {
         "candidates": CANDIDATES,
@@ -283,7 +287,7 @@ def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
     """Test accuracy of the winners of the searches and of a random network as slow, trained alone, for each seed."""
     costs = cost(sizes, workers)
     given = costs["training_seconds"] + SEARCHED["supernet"] * costs["judging_seconds"]["supernet"] / CANDIDATES
-    trials = {**SEARCHED, "proxy": max(1, round(CANDIDATES * given / costs["proxy_seconds"]))}  # in the same time
+    trials = {**SEARCHED, "proxy": max(1, round(CANDIDATES * given / costs["proxy_seconds"]))}  # as the supernet's time
     searched = [
         {name: search(sizes, name, seed, count, workers) for name, count in trials.items()}
         for seed in range(sizes.seeds)
@@ -321,7 +325,7 @@ def row(winner: dict[str, Any], trained: Metrics) -> dict[str, float]:
 
 def search(sizes: Sizes, judge: str, seed: int, trials: int, workers: int) -> dict[str, Any]:
     """The best network of a search, which goes on where it stopped; done once."""
-    kept = sizes.folder / "searches" / f"{judge}-{trials}-{seed}.json"
+    kept = sizes.folder / "searches" / f"{sizes.kept(judge).name}-{trials}-{seed}.json"
     if kept.exists():
         known: dict[str, Any] = load_json(kept)
         return known
@@ -329,7 +333,7 @@ def search(sizes: Sizes, judge: str, seed: int, trials: int, workers: int) -> di
         how = ["--evaluator", "proxy"]
         resolution, epochs = sizes.resolution, sizes.proxy_epochs
     else:
-        how = ["--evaluator", "supernet", "--own-images", str(sizes.own_images if judge == "joined" else 0)]
+        how = ["--evaluator", "supernet", *(["--own-images", str(sizes.own_images)] if judge == "joined" else [])]
         resolution, epochs = sizes.supernet_resolution, sizes.epochs
     store = f"sqlite:///{sizes.folder}/trials.db"
     arguments = [

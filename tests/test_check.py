@@ -153,7 +153,7 @@ def test_more_networks_than_the_space_has_are_refused(tmp_path):
         random_networks(load_space(path), 3, seed=0)
 
 
-@pytest.mark.parametrize("evaluator", ["supernet", "proxy"])
+@pytest.mark.parametrize("evaluator", ["supernet", "supernet --own-images 64", "proxy"])
 def test_the_command_compares_an_evaluator_with_training(evaluator, little, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
@@ -161,7 +161,10 @@ def test_the_command_compares_an_evaluator_with_training(evaluator, little, tmp_
     ran = CliRunner().invoke(nas, arguments, catch_exceptions=False)
     found = json.loads(ran.stdout)
     assert_same_form(found, EXAMPLES["space check --json"])
-    assert found["evaluator"] == evaluator
+    name, _, own = evaluator.partition(" --own-images ")
+    assert (found["evaluator"], found["own_images"]) == (name, int(own) if own else None)
+    kept = [json.loads(path.read_text()) for path in Path("runs/check").glob(f"{name}-*/*.json")]
+    assert [("own_accuracy" in one) for one in kept] == [bool(own)] * 3
     assert found["networks"] == len(found["architectures"]) == 3
     assert found["kendall"] is None or -1 <= found["kendall"] <= 1
     assert CliRunner().invoke(nas, arguments, catch_exceptions=False).stdout == ran.stdout

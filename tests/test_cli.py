@@ -154,6 +154,11 @@ MISTAKES = {
         "expected either --data or --evaluator predictor",
     ),
     "a proxy without data": (("search", "--budget", "60ms", "--evaluator", "proxy"), "expected --data cifar10, digits"),
+    "images of its own without data": (("search", "--budget", "60ms", "--own-images", "5"), "expected --data, too"),
+    "too few images of its own": (
+        ("search", "--budget", "60ms", "--data", "digits", "--own-images", "1"),
+        "expected at least 2",
+    ),
     "a proxy option without data": (("search", "--budget", "60ms", "--proxy-epochs", "2"), "expected --data, too"),
     "a reward that a ranking has no use for": (
         ("search", "--budget", "60ms", "--reward", "soft"),

@@ -197,7 +197,8 @@ def test_a_start_of_its_own_is_half_of_what_a_network_is_judged_by(searched):
     shared = SupernetEvaluator(job).evaluate(one, lambda *_: False).metrics
     joined = SupernetEvaluator(job, own_images=100).evaluate(one, lambda *_: False).metrics
     data = job.load_data().limited(100)
-    own = train(build(network, seed=0), data, Recipe(1, 16, 64, lr=0.1), lambda *_: False).metrics
+    seed = 0x5EED  # another one than that of a training by the trial's seed
+    own = train(build(network, seed=seed), data, Recipe(1, 16, 64, lr=0.1, seed=seed), lambda *_: False).metrics
     assert (joined["shared_accuracy"], joined["own_accuracy"]) == (shared["accuracy"], own["accuracy"])
     assert joined["accuracy"] == (shared["accuracy"] + own["accuracy"]) / 2
     assert joined["loss"] == (shared["loss"] + own["loss"]) / 2
@@ -212,7 +213,10 @@ def test_a_start_that_diverges_is_the_trials_error(searched, monkeypatch):
     evaluator = SupernetEvaluator(job, own_images=100)
     monkeypatch.setattr("nas.training.loop._train_epoch", lambda *_: float("nan"))
     network = job._space().decode(job._space().sample(Random(0)))
-    assert "the loss became nan" in evaluator.evaluate(trial(network), lambda *_: False).error
+    assert (
+        "the start of its own training: the loss became nan"
+        in evaluator.evaluate(trial(network), lambda *_: False).error
+    )
 
 
 def test_a_study_goes_on_with_the_start_it_was_begun_with(searched):
@@ -222,16 +226,25 @@ def test_a_study_goes_on_with_the_start_it_was_begun_with(searched):
     assert said["versions"]["supernet"].endswith("+100")
     assert said["metrics"]["accuracy"] == (said["metrics"]["shared_accuracy"] + said["metrics"]["own_accuracy"]) / 2
     assert "and the start of a training of its own" in run(*more, "--own-images", "100").stdout
+    assert "--evaluator supernet --own-images 100`" in run(*more, "--own-images", "100").stdout
     with pytest.raises(NasError, match="begun with own_images=100, not None"):
         run(*more)
     with pytest.raises(NasError, match="cannot be compared"):
         CliRunner().invoke(nas, ["pareto", "joined", json.loads(searched[1].stdout)["study"]], catch_exceptions=False)
 
 
+def test_studies_from_before_there_were_images_of_its_own_keep_their_names():
+    usual = SearchSettings(60.0, proxy_training("cifar10", "supernet"), "pixel1", "1", evaluator="supernet", trials=300)
+    assert usual.study_name == "pixel1-60ms-cifar10-eb9f13"  # of README's session
+    assert replace(usual, own_images=5000).study_name != usual.study_name
+
+
 @pytest.mark.parametrize("command", ["search --budget 60ms --data digits", "space check --data digits"])
 def test_images_of_its_own_are_for_a_supernets_candidates(command):
     arguments = [*command.split(), "--evaluator", "proxy", "--own-images", "5"]
-    with pytest.raises(NasError, match="--own-images join a supernet's judgement; expected --evaluator supernet"):
+    with pytest.raises(
+        NasError, match=r"--own-images is a part of how a supernet judges; expected --evaluator supernet"
+    ):
         CliRunner().invoke(nas, arguments, catch_exceptions=False)
 
 
@@ -263,7 +276,7 @@ def test_a_worker_judges_with_a_supernet_that_travelled_as_with_the_file(tmp_pat
     space.write_text(SPACE)
     job = supernet_job(str(space), "digits", resolution=16, epochs=1, train_images=64)
     save_weights(job.path, Family(job._space(), seed=7).supernet, {})
-    judge = SupernetEvaluator(job, val_images=64, calibration_images=64)
+    judge = SupernetEvaluator(job, val_images=64, own_images=64, calibration_images=64)
     network = job._space().decode(job._space().sample(Random(0)))
     trial = Trial(0, Proposal(network), 0, TrialState.RUNNING)
 

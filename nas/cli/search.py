@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # importing it means importing sqlalchemy
 @click.option("--proxy-resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs per network, or of the supernet.")
 @click.option("--proxy-images", type=click.IntRange(2), help="Images to train on.  [default: what suits the data]")
-@click.option("--own-images", type=click.IntRange(0), help="With a supernet: train each candidate on so many, too.")
+@click.option("--own-images", type=int, help="Of those of the supernet: train each candidate on so many, too.")
 @click.option("--finalists", type=click.IntRange(0), help="Best networks to train alone.  [default: 0; supernet 3]")
 @click.option("--final-epochs", type=click.IntRange(1), help="Of each finalist.  [default: 10]")
 @click.option("--study", help="Name of the study.  [default: made from the options]")
@@ -131,7 +131,7 @@ def search(  # noqa: PLR0913, PLR0917 - the command's options
         accuracy_version=accuracy_version,
         data_version=main_job.data_version(data),
         storage=storage,
-        own_images=own_images or None,
+        own_images=own_images,
     )
     main_job.require_heeded(settings)
     workers = workers or min(default_workers(cluster), max(1, trials // 4))

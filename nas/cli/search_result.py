@@ -52,9 +52,10 @@ def _print_result(found: SearchResult, settings: SearchSettings, latency: Latenc
         click.echo(f"{_front_of(settings)}:\n")
         tables.print_table(*front_table(found.front))
     if settings.evaluator == "supernet":
+        own = f" --own-images {settings.own_images}" if settings.own_images else ""
         click.echo(
-            "\nShared weights order networks roughly: `nas space check --evaluator supernet` tells how far that is the "
-            "order of their trainings."
+            f"\nShared weights order networks roughly: `nas space check --evaluator supernet{own}` tells how far that "
+            "is the order of their trainings."
         )
 
 

@@ -8,7 +8,6 @@ import click
 
 from nas.cli.options import cores, json_option
 from nas.cli.ray_options import ray_options
-from nas.errors import NasError
 
 if TYPE_CHECKING:  # importing them means importing torch
     from nas.check import Check
@@ -31,7 +30,7 @@ FOLDER = Path("runs/check")
 @click.option("--resolution", type=click.IntRange(16), help="Pixels.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs of the evaluator.  [default: what suits the data]")
 @click.option("--proxy-images", type=click.IntRange(2), help="Images of the evaluator.  [default: what suits the data]")
-@click.option("--own-images", default=0, type=click.IntRange(0), help="With a supernet: train each on so many, too.")
+@click.option("--own-images", type=int, help="Of those of the supernet: train each network on so many, too.")
 @click.option("--seed", default=0, show_default=True, help="Other seeds draw other networks.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
 @ray_options
@@ -47,7 +46,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     resolution: int | None,
     proxy_epochs: int | None,
     proxy_images: int | None,
-    own_images: int,
+    own_images: int | None,
     seed: int,
     workers: int | None,
     cluster: "RayCluster | None",
@@ -63,18 +62,17 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     With --repeat each network is trained with two seeds, and the evaluator is compared with their mean. Two trainings
     that hardly agree on the order leave little that an evaluator could be right about.
     """
-    if own_images and evaluator != "supernet":
-        raise NasError("--own-images join a supernet's judgement; expected --evaluator supernet")
     from nas.check import check as compare  # noqa: PLC0415 - torch
     from nas.check import check_record, random_networks  # noqa: PLC0415
     from nas.cli import tables  # noqa: PLC0415
     from nas.evaluators.full import FullEvaluator  # noqa: PLC0415
-    from nas.search import proxy_training  # noqa: PLC0415
+    from nas.search import proxy_training, require_own_images  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
     from nas.storage import open_folder  # noqa: PLC0415
     from nas.training.data import data_content, describe_data, load_data  # noqa: PLC0415
     from nas.training.full import full_recipe  # noqa: PLC0415
 
+    require_own_images(own_images, evaluator)
     info = describe_data(data)
     found_space = load_space(space).with_num_classes(info.num_classes)
     drawn = random_networks(found_space, networks, seed)
@@ -90,7 +88,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
             data, evaluator, resolution=resolution, epochs=proxy_epochs, train_images=proxy_images
         )
         if evaluator == "supernet":
-            judge, content = _supernet(space, data, training, own_images, workers if cluster is None else cores())
+            judge, content = _supernet(space, data, training, own_images or 0, workers if cluster is None else cores())
         else:
             judge = _proxy(data, training)
         judged_in = FOLDER / f"{evaluator}-{_digest(judge, content)}"
@@ -98,11 +96,11 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     except KeyboardInterrupt:
         click.echo("nas: stopped; the same command goes on where it stopped", err=True)
         raise SystemExit(130) from None
-    about = {"space": space, "data": data, "evaluator": evaluator, "epochs": epochs}
+    about = {"space": space, "data": data, "evaluator": evaluator, "own_images": own_images, "epochs": epochs}
     if as_json:
         tables.print_json({**about, **check_record(found)})
         return
-    _print(evaluator, data, epochs, found)
+    _print(evaluator if own_images is None else f"{evaluator} and start", data, epochs, found)
 
 
 def _supernet(

@@ -20,16 +20,23 @@ from nas.training.supernet import Family
 from nas.training.supernet_job import SharedSupernet, SupernetJob
 from nas.trial import Metrics, Outcome, Report, Trial
 
+_OWN_LR = 0.1
+"""Peak learning rate of the start: as in full trainings (`nas.training.full`), for batches as large. Starts of another
+one could not be compared with these, and would need another mark in `version`."""
+
+_OWN_SEED = 0x5EED
+"""Added to the trial's: the start must not share its first weights with a training that it is to foretell."""
+
 
 @dataclass(frozen=True, slots=True)
 class SupernetEvaluator:
     """Fills `nas.trial.Evaluator`; accuracy is measured on images held out from the training set.
 
     The supernet of `job` must be in the cache. Batch norm's statistics are measured anew for each candidate on
-    `calibration_images` of the images that the supernet was trained on. On `own_images` of them the candidate is
-    trained from scratch as well, once over, and its accuracy is the mean of both: shared weights do not tell how well
-    a network trains, which its own first steps do (2006.04492), and estimates of different kinds err differently
-    (2104.01177).
+    `calibration_images` of the images that the supernet was trained on. On `own_images` of them (as far as they fill
+    batches) the candidate is trained from scratch as well, once over, and its accuracy is the mean of both: shared
+    weights tell little of how well a network trains, its own first steps tell some of it (2006.04492), and estimates of
+    different kinds err differently (2104.01177).
     """
 
     job: SupernetJob
@@ -40,7 +47,7 @@ class SupernetEvaluator:
 
     @property
     def version(self) -> str:
-        """What tells its figures from others that cannot be compared with them."""
+        """Weights and start that it judges by: figures of another one cannot be compared with its own."""
         return f"{self.job.version}+{self.own_images}" if self.own_images else self.job.version
 
     def evaluate(self, trial: Trial, report: Report) -> Outcome:
@@ -67,16 +74,16 @@ class SupernetEvaluator:
         if self.own_images:
             own = self._start(trial.proposal.architecture, data.limited(self.own_images), trial.seed)
             if own.error is not None:
-                return own
+                return Outcome(error=f"the start of its own training: {own.error}")
             metrics = _joined(metrics, own.metrics)
         metrics = {**metrics, "judge_seconds": time.perf_counter() - begun}
         report(1, metrics)
         return Outcome(metrics)
 
     def _start(self, architecture: Architecture, data: Data, seed: int) -> Outcome:
-        """Train once over the images of `data`, with batches as large as the supernet's."""
-        supernet = self.job.recipe.training
-        recipe = Recipe(1, supernet.resolution, supernet.batch_size, lr=0.1, seed=seed)
+        """Train once over the images of `data`, in batches of the supernet's size."""
+        supernet, seed = self.job.recipe.training, seed + _OWN_SEED
+        recipe = Recipe(1, supernet.resolution, supernet.batch_size, lr=_OWN_LR, seed=seed)
         return train(build(architecture, seed=seed), data, recipe, lambda epoch, metrics: False)
 
     def shared(self) -> SharedSupernet:

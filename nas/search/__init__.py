@@ -13,6 +13,7 @@ from nas.search.settings import (
     default_strategy,
     num_classes,
     proxy_training,
+    require_own_images,
 )
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "num_classes",
     "proxy_training",
     "require_heeded",
+    "require_own_images",
     "result",
     "search",
 ]

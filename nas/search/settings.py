@@ -14,6 +14,7 @@ EVALUATORS = ("predictor", "proxy", "supernet")
 DEFAULT_SPACE = {"predictor": "mnasnet_imagenet", "proxy": "mobilenet_v3", "supernet": "mobilenet_v3"}
 DEFAULT_TRIALS = {"predictor": 3000, "proxy": 16, "supernet": 300}
 RANKING = "ranking"
+_FEWEST_OWN = 2  # batch norm needs two
 _NOT_IN_NAME = ("storage", "trials", "latency_version", "accuracy_version")
 
 
@@ -84,6 +85,14 @@ def proxy_training(
     return replace(usual, **{key: value for key, value in given.items() if value})
 
 
+def require_own_images(images: int | None, evaluator: str) -> None:
+    """Raise NasError unless a start of its own on so many images can be a part of how the evaluator judges."""
+    if images is not None and evaluator != "supernet":
+        raise NasError("--own-images is a part of how a supernet judges; expected --evaluator supernet")
+    if images is not None and images < _FEWEST_OWN:
+        raise NasError(f"--own-images {images}; expected at least {_FEWEST_OWN}, or none of it")
+
+
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
     """All that decides which networks a search tries and how it judges them; recorded with the study.
@@ -111,7 +120,7 @@ class SearchSettings:
     does."""
     data_version: str | None = None  # of a folder's images, which may change while its path does not
     storage: str | None = None  # folder or URL of the weights; None: beside the database
-    own_images: int | None = None  # that a supernet's candidates are trained on themselves, as part of its judgement
+    own_images: int | None = None  # for the start of a training of each candidate of a supernet; None: no such start
 
     def __post_init__(self) -> None:
         """Raises NasError if the evaluator has no trainings that could end early, or no use for images of its own."""
@@ -119,8 +128,7 @@ class SearchSettings:
             raise NasError(
                 "the supernet judges at once, no training can end early; expected no --early-stop, or --evaluator proxy"
             )
-        if self.own_images and self.evaluator != "supernet":
-            raise NasError("--own-images join a supernet's judgement; expected --evaluator supernet")
+        require_own_images(self.own_images, self.evaluator)
 
     @property
     def study_name(self) -> str:
