@@ -59,7 +59,7 @@ from nas.trial import Evaluator, Metrics
 FOLDER = Path("runs/supernet")
 MAIN = "from nas.cli.main import main; main()"
 CANDIDATES = 300  # whose cost is compared
-SEARCHED = {"supernet": 300, "joined": 100}  # candidates of searches
+SEARCHED = {"supernet": CANDIDATES, "joined": 100}  # candidates of searches
 BUDGET_MS = 60
 VAL_IMAGES = 2000
 
@@ -286,8 +286,7 @@ def supernet_seconds(sizes: Sizes) -> float:
 def winners(sizes: Sizes, workers: int) -> dict[str, Any]:
     """Test accuracy of the winners of the searches and of a random network as slow, trained alone, for each seed."""
     costs = cost(sizes, workers)
-    given = costs["training_seconds"] + SEARCHED["supernet"] * costs["judging_seconds"]["supernet"] / CANDIDATES
-    trials = {**SEARCHED, "proxy": max(1, round(CANDIDATES * given / costs["proxy_seconds"]))}  # as the supernet's time
+    trials = {**SEARCHED, "proxy": max(1, round(CANDIDATES * costs["ratio"]["supernet"]))}  # in the supernet's time
     searched = [
         {name: search(sizes, name, seed, count, workers) for name, count in trials.items()}
         for seed in range(sizes.seeds)

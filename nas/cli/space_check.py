@@ -72,8 +72,9 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.training.data import data_content, describe_data, load_data  # noqa: PLC0415
     from nas.training.full import full_recipe  # noqa: PLC0415
 
-    require_own_images(own_images, evaluator)
     info = describe_data(data)
+    training = proxy_training(data, evaluator, resolution=resolution, epochs=proxy_epochs, train_images=proxy_images)
+    require_own_images(own_images, evaluator, training)
     found_space = load_space(space).with_num_classes(info.num_classes)
     drawn = random_networks(found_space, networks, seed)
     pixels = resolution or info.resolution
@@ -84,11 +85,8 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     trained_in = open_folder(storage or str(FOLDER)) / f"trained-{truth_key}"
     truth = FullEvaluator(data, full_recipe(epochs, pixels), trained_in, images)
     try:
-        training = proxy_training(
-            data, evaluator, resolution=resolution, epochs=proxy_epochs, train_images=proxy_images
-        )
         if evaluator == "supernet":
-            judge, content = _supernet(space, data, training, own_images or 0, workers if cluster is None else cores())
+            judge, content = _supernet(space, data, training, own_images, workers if cluster is None else cores())
         else:
             judge = _proxy(data, training)
         judged_in = FOLDER / f"{evaluator}-{_digest(judge, content)}"
@@ -104,7 +102,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
 
 
 def _supernet(
-    space: str, data: str, training: "ProxyTraining", own_images: int, threads: int
+    space: str, data: str, training: "ProxyTraining", own_images: int | None, threads: int
 ) -> tuple["Evaluator", str]:
     """The supernet of a search, trained, and the name of its file: another one once space or images have changed."""
     from nas.cli.supernet_progress import SupernetProgress  # noqa: PLC0415

@@ -41,14 +41,14 @@ class SupernetEvaluator:
 
     job: SupernetJob
     val_images: int | None = None  # None: all
-    own_images: int = 0  # 0: shared weights alone
+    own_images: int | None = None  # None: shared weights alone
     calibration_images: int = CALIBRATION_IMAGES
     threads: int = 1  # of each worker process
 
     @property
     def version(self) -> str:
         """Weights and start that it judges by: figures of another one cannot be compared with its own."""
-        return f"{self.job.version}+{self.own_images}" if self.own_images else self.job.version
+        return self.job.version if self.own_images is None else f"{self.job.version}+{self.own_images}"
 
     def evaluate(self, trial: Trial, report: Report) -> Outcome:
         """Judge the trial's network; metrics: `accuracy`, `loss` and `judge_seconds`.
@@ -71,7 +71,7 @@ class SupernetEvaluator:
         network = family.network(family.space.encode(trial.proposal.architecture))
         resolution = self.job.recipe.training.resolution
         metrics = judge(network, data, data.val, resolution, self.calibration_images)
-        if self.own_images:
+        if self.own_images is not None:
             own = self._start(trial.proposal.architecture, data.limited(self.own_images), trial.seed)
             if own.error is not None:
                 return Outcome(error=f"the start of its own training: {own.error}")

@@ -68,4 +68,4 @@ def _supernet_evaluator(settings: SearchSettings) -> "SupernetEvaluator":
         epochs=proxy.epochs,
         train_images=proxy.train_images,
     )
-    return SupernetEvaluator(job, proxy.val_images, settings.own_images or 0)
+    return SupernetEvaluator(job, proxy.val_images, settings.own_images)

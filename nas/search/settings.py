@@ -85,12 +85,18 @@ def proxy_training(
     return replace(usual, **{key: value for key, value in given.items() if value})
 
 
-def require_own_images(images: int | None, evaluator: str) -> None:
-    """Raise NasError unless a start of its own on so many images can be a part of how the evaluator judges."""
+def require_own_images(images: int | None, evaluator: str, training: ProxyTraining | None) -> None:
+    """Raise NasError unless a start of its own on so many images can be a part of how the evaluator judges.
+
+    `training` is that of the supernet; of all images of a data set (None) how many there are is not asked.
+    """
     if images is not None and evaluator != "supernet":
         raise NasError("--own-images is a part of how a supernet judges; expected --evaluator supernet")
     if images is not None and images < _FEWEST_OWN:
         raise NasError(f"--own-images {images}; expected at least {_FEWEST_OWN}, or none of it")
+    most = None if training is None else training.train_images
+    if images is not None and most is not None and images > most:
+        raise NasError(f"--own-images {images}; expected at most the {most} that the supernet is trained on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ class SearchSettings:
             raise NasError(
                 "the supernet judges at once, no training can end early; expected no --early-stop, or --evaluator proxy"
             )
-        require_own_images(self.own_images, self.evaluator)
+        require_own_images(self.own_images, self.evaluator, self.proxy)
 
     @property
     def study_name(self) -> str:
