@@ -27,7 +27,7 @@ from torch import nn
 
 from benchmarks.arguments import positive
 from benchmarks.kept_files import restore
-from benchmarks.supernet import FOLDER, FULL, VAL_IMAGES, Sizes, say, truth
+from benchmarks.supernet_scene import FOLDER, FULL, VAL_IMAGES, Sizes, say, truth
 from nas.architecture import Architecture, SepConvBlock
 from nas.check import random_networks
 from nas.executors.kept import evaluate_all

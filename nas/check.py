@@ -12,11 +12,13 @@ from nas.errors import NasError
 from nas.evaluators.full import FullEvaluator
 from nas.executors.kept import Say, evaluate_all
 from nas.executors.ray.cluster import RayCluster
-from nas.rank import Agreement, agreement
+from nas.rank import Agreement, agreement, attainable, mutual_agreement
 from nas.space import SearchSpace
 from nas.trial import Evaluator, Metrics
 
 COVERAGE = 0.95
+JUDGED_BY = 1_000_000
+"""The seed of what is judged: none of the trainings', or an evaluator that trains would share their first weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Check:
 
     compared: tuple[Compared, ...]
     order: Agreement  # of the evaluator and the trainings
-    repeated: Agreement | None  # of two trainings of each network
+    repeated: Agreement | None = None  # of two trainings of each network; None: each was trained once
+    attainable: Agreement | None = None  # what an evaluator that knew each network's average could expect as `order`
 
 
 def random_networks(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
@@ -67,12 +70,13 @@ def check(  # noqa: PLR0913, PLR0917 - two judges, where they keep what they kno
     workers: int,
     say: Say,
     cluster: RayCluster | None = None,
-    repeat: bool = False,
+    trainings: int = 1,
+    judged_by: int = JUDGED_BY,
 ) -> Check:
     """Judge the networks, train them with `truth`, and compare the orders.
 
-    With `repeat` each network is trained with two seeds: their mean is what the evaluator is compared with, and how far
-    the two agree tells how much of the order is more than chance.
+    Each network is trained with so many seeds, from 0 on: the mean is what the evaluator is compared with, and how far
+    several agree tells how much of the order is more than chance. The evaluator has another one, `judged_by`.
 
     What is known is kept in `judged_in` and beside it, in a folder that is named as that of `truth`: called again, only
     the rest is done.
@@ -80,9 +84,10 @@ def check(  # noqa: PLR0913, PLR0917 - two judges, where they keep what they kno
     Raises:
         NasError: a network could not be judged or trained, a file cannot be written.
     """
-    seeds = (0, 1) if repeat else (0,)
-    judged = evaluate_all(networks, evaluator, judged_in, workers, say, cluster=cluster)
-    trained = evaluate_all(networks, truth, judged_in.with_name(truth.folder.name), workers, say, seeds, cluster)
+    judged = evaluate_all(networks, evaluator, judged_in, workers, say, (judged_by,), cluster)
+    trained = evaluate_all(
+        networks, truth, judged_in.with_name(truth.folder.name), workers, say, range(trainings), cluster
+    )
     by_network = [trained[place :: len(networks)] for place in range(len(networks))]
     compared = tuple(
         Compared(
@@ -95,19 +100,21 @@ def check(  # noqa: PLR0913, PLR0917 - two judges, where they keep what they kno
         for network, one, others in zip(networks, judged, by_network, strict=True)
     )
     order = agreement([c.judged for c in compared], [c.trained for c in compared], COVERAGE)
-    if not repeat:
-        return Check(compared, order, None)
-    first, second = zip(*(c.trainings for c in compared), strict=True)
-    return Check(compared, order, agreement(first, second, COVERAGE))
+    if trainings == 1:
+        return Check(compared, order)
+    by_seed = list(zip(*(c.trainings for c in compared), strict=True))
+    return Check(compared, order, mutual_agreement(by_seed, COVERAGE), attainable(by_seed, COVERAGE))
 
 
 def check_record(found: Check) -> dict[str, Any]:
     """What `nas space check --json` prints of a comparison; documented in docs/json.md."""
     return {
         "networks": len(found.compared),
+        "trainings": len(found.compared[0].trainings),
         **_rounded(found.order),
         "coverage": COVERAGE,
         "repeated": _rounded(found.repeated) if found.repeated else None,
+        "attainable": _rounded(found.attainable) if found.attainable else None,
         "judge_seconds": round(sum(c.judge_seconds for c in found.compared), 1),
         "train_seconds": round(sum(c.train_seconds for c in found.compared), 1),
         "architectures": [

@@ -25,7 +25,9 @@ FOLDER = Path("runs/check")
 @click.option("--data", default="cifar10", show_default=True, help="cifar10, digits or imagefolder:DIR.")
 @click.option("--networks", default=12, show_default=True, type=click.IntRange(min=3), help="How many to train.")
 @click.option("--epochs", default=30, show_default=True, type=click.IntRange(1), help="Epochs of each training.")
-@click.option("--repeat", is_flag=True, help="Train each twice: how far do two trainings agree?")
+@click.option(
+    "--trainings", default=1, show_default=True, type=click.IntRange(1, 100), help="Of each: how far do several agree?"
+)
 @click.option("--images", type=click.IntRange(1), help="Images of each training.  [default: all]")
 @click.option("--resolution", type=click.IntRange(16), help="Pixels.  [default: what suits the data]")
 @click.option("--proxy-epochs", type=click.IntRange(1), help="Epochs of the evaluator.  [default: what suits the data]")
@@ -41,7 +43,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     data: str,
     networks: int,
     epochs: int,
-    repeat: bool,
+    trainings: int,
     images: int | None,
     resolution: int | None,
     proxy_epochs: int | None,
@@ -59,8 +61,9 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
     the training's of the test set. All that is done is kept in runs/check: the same command goes on where it stopped,
     and --networks can be raised. Networks that were trained for one evaluator are not trained again for the other.
 
-    With --repeat each network is trained with two seeds, and the evaluator is compared with their mean. Two trainings
-    that hardly agree on the order leave little that an evaluator could be right about.
+    With --trainings 2 or more each network is trained with so many seeds, and the evaluator is compared with their
+    mean. Trainings that hardly agree on the order leave little that an evaluator could be right about; how much, is
+    said, too.
     """
     from nas.check import check as compare  # noqa: PLC0415 - torch
     from nas.check import check_record, random_networks  # noqa: PLC0415
@@ -90,7 +93,7 @@ def check(  # noqa: PLR0913, PLR0917 - the command's options
         else:
             judge = _proxy(data, training)
         judged_in = FOLDER / f"{evaluator}-{_digest(judge, content)}"
-        found = compare(drawn, judge, truth, judged_in, workers, _say, cluster, repeat)
+        found = compare(drawn, judge, truth, judged_in, workers, _say, cluster, trainings)
     except KeyboardInterrupt:
         click.echo("nas: stopped; the same command goes on where it stopped", err=True)
         raise SystemExit(130) from None
@@ -140,16 +143,18 @@ def _print(evaluator: str, data: str, epochs: int, found: "Check") -> None:
         [c.architecture.id, f"{c.judged:.2%}", *(f"{accuracy:.2%}" for accuracy in c.trainings)]
         for c in sorted(found.compared, key=lambda c: -c.trained)
     ]
-    again = ["again"] if found.repeated else []
-    tables.print_table(("network ", evaluator, f"test, {epochs} epochs", *again), rows)
+    count = len(found.compared[0].trainings)
+    tables.print_table(("network ", evaluator, f"test, {epochs} epochs", *["again"] * (count - 1)), rows)
     judging = sum(c.judge_seconds for c in found.compared) / len(rows)
     training = sum(c.train_seconds for c in found.compared) / len(rows)
     click.echo(
         f"\nKendall's tau between {evaluator} and training on {data}: {_tau(found.order)} ({len(rows)} networks); "
-        f"{judging:.1f} s to judge one, {training:.0f} s to train it{' twice' if found.repeated else ''}"
+        f"{judging:.1f} s to judge one, {training:.0f} s to train it{f' {count} times' if count > 1 else ''}"
     )
     if found.repeated:
         click.echo(f"between two trainings of the same networks: {_tau(found.repeated)}")
+    if found.attainable and found.attainable.kendall is not None:
+        click.echo(f"so an evaluator that knew what each network has on average could expect {_tau(found.attainable)}")
 
 
 def _tau(order: "Agreement") -> str:
@@ -158,4 +163,6 @@ def _tau(order: "Agreement") -> str:
 
     if order.kendall is None:
         return "not defined, one of the two finds all networks equal"
+    if order.low is None:
+        return f"{order.kendall:.2f}, too few networks for an interval"
     return f"{order.kendall:.2f}, {order.low:.2f} to {order.high:.2f} with confidence {COVERAGE:g}"

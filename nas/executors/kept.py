@@ -12,6 +12,7 @@ from nas.executors.inline import InlineExecutor
 from nas.executors.local import LocalExecutor
 from nas.executors.ray.cluster import RayCluster
 from nas.executors.ray.executor import RayExecutor
+from nas.storage import write_bytes
 from nas.trial import Evaluator, Executor, Metrics, Outcome, Proposal, Trial, TrialState
 
 _LOSSES = 3  # of a worker, after which its network counts as lost
@@ -101,15 +102,16 @@ class _Queue:
             return
         seconds = time.monotonic() - self._begun[trial.number]  # of this run
         self.results[name] = {**outcome.metrics, "seconds": seconds}
-        _write(self._path(name), self.results[name])
+        write_bytes(self._path(name), json.dumps(self.results[name]).encode(), "result")
         self._say(f"{len(self.results)} of {self._count} networks done")
 
     def lost(self, trial: Trial, reason: str) -> None:
         """Try again, but not for ever."""
         self._lost[trial.number] = self._lost.get(trial.number, 0) + 1
         if self._lost[trial.number] == _LOSSES:
-            raise NasError(f"network {trial.proposal.architecture.id} was not evaluated: {reason}")
-        self._waiting.append(trial)
+            self.tell(trial, Outcome(error=reason))
+        else:
+            self._waiting.append(trial)
 
     def idle(self) -> None:
         """Nothing to do."""
@@ -124,13 +126,3 @@ def _read(path: Path) -> dict[str, float]:
     except (OSError, ValueError) as error:
         raise NasError(f"{path}: not the result that was saved there ({error}); remove it and run again") from None
     return found
-
-
-def _write(path: Path, result: Mapping[str, float]) -> None:
-    scratch = path.with_suffix(".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(json.dumps(dict(result)), encoding="utf-8")
-        scratch.replace(path)
-    except OSError as error:
-        raise NasError(f"{path}: not saved: {error.strerror}") from None
