@@ -11,6 +11,7 @@ from nas.latency.model import LatencyModel
 from nas.storage import open_folder
 from nas.store.store import Store, StudyRecord
 
+_CONTENTS = {"weights_version": "weights", "data_version": "images"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -36,6 +37,11 @@ def begun(store: Store, name: str, settings: Mapping[str, Any]) -> StudyRecord |
 def _require_same(record: StudyRecord, wanted: Mapping[str, Any]) -> None:
     recorded = dict(record.settings)
     require_command(record, "nas adapt")
+    for key, what in _CONTENTS.items():
+        if recorded.setdefault(key, wanted.get(key)) != wanted.get(key):  # older studies did not record it
+            raise StudyError(
+                f"study {record.name!r} was begun with other {what} of that name; begin another one with --study NAME"
+            )
     if recorded.get("latency_version") != wanted.get("latency_version"):
         raise StudyError(
             f"study {record.name!r} was begun with another latency table of {wanted.get('target')} "

@@ -36,6 +36,10 @@ class SuccessiveHalving:
         middle = median(earlier)
         return metrics["accuracy"] < middle and middle >= _LEARNT * median(self._completed)
 
+    def forget(self, trial: Trial) -> None:
+        """What was heard of a run that was lost: the trial begins again."""
+        self._running.pop(trial.number, None)
+
     def ended(self, trial: Trial) -> None:
         """Compare later trials with this one, unless it has failed."""
         accuracies = self._running.pop(trial.number, {})

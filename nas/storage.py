@@ -61,7 +61,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _write_local(path: Path, data: bytes, what: str) -> None:
-    scratch = path.with_name(f".{path.name}.partial")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes do not share it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch.open("wb") as file:

@@ -232,6 +232,8 @@ class Study:
     def lost(self, trial: Trial, reason: str) -> None:
         """Queue the trial of a dead worker again; after three losses it has failed."""
         place = self._places.pop(trial.number, None)
+        if self._stopping is not None:
+            self._stopping.forget(trial)
         if self._store.requeue(self.name, trial.number, reason, place=place) is TrialState.WAITING:
             self._waiting.append(replace(trial, state=TrialState.WAITING))
             return

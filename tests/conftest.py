@@ -1,6 +1,8 @@
 """Settings of the whole suite, made before torch is imported."""
 
 import os
+import resource
+from contextlib import contextmanager
 from itertools import count
 
 import pytest
@@ -54,3 +56,19 @@ def ray_nodes():
             patch.setattr("nas.executors.ray.cluster._ROOM_SECONDS", 300.0)  # nodes join slowly on a busy machine
             with connected(RayCluster(found.address)):
                 yield found
+
+
+@pytest.fixture
+def small_files():
+    """`with small_files(n):` no file of this process can grow beyond n bytes there, as on a full disk."""
+
+    @contextmanager
+    def limited(size):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited

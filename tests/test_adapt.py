@@ -252,6 +252,22 @@ def test_a_study_that_was_stopped_within_an_iteration_goes_on_to_the_same_networ
     assert kept == {"seed.safetensors", *(f"trial-{number}.safetensors" for number in held)}
 
 
+def test_other_weights_or_images_under_the_same_name_are_another_study(seed_file, tmp_path, here, monkeypatch):
+    changing = tmp_path / "changing.safetensors"
+    changing.write_bytes(seed_file.read_bytes())
+    with Store.open("a.db") as store:
+        with pytest.raises(KeyboardInterrupt):
+            run(store, changing, Recorder(stop_after=1))
+        save_weights(changing, build(SEED, seed=5), {"architecture": SEED.to_json(), "data": "digits"})
+        with pytest.raises(StudyError, match="study 'a' was begun with other weights of that name"):
+            run(store, changing, Recorder())
+        changing.write_bytes(seed_file.read_bytes())
+        with monkeypatch.context() as patch, pytest.raises(StudyError, match="begun with other images of that name"):
+            patch.setattr(job, "data_content", lambda data: "others")
+            run(store, changing, Recorder())
+        run(store, changing, Recorder())
+
+
 def test_readings_that_the_budget_came_from_decide_when_it_is_met(seed_file, here):
     """A machine that was slow when the seed was read for the budget: by its own scale the share is met."""
     with Store.open("a.db") as store:
@@ -410,7 +426,7 @@ class Guessing:
 
 def test_the_command_says_what_of_the_latency_and_the_steps_was_not_measured(seed_file, tmp_path, here, monkeypatch):
     monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("nas.latency.on_miss.load_model", lambda target, on_miss: replace(PIXEL, costs=Guessing()))
+    monkeypatch.setattr("nas.latency.targets.load_target", lambda name, **_: replace(PIXEL, costs=Guessing()))
     command = (
         f"adapt --from {seed_file} --target host --budget 1s --data digits --resolution 16 --final-epochs 0 --workers 1"
     )

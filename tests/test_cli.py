@@ -2,6 +2,7 @@
 
 import json
 import math
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -310,6 +311,27 @@ def test_output_that_a_full_disk_does_not_take_is_one_line(form):
     with Path("/dev/full").open("w") as full, _piped(full, "space", "list", *form) as command:
         said = command.stderr.read()
         assert (said, command.wait()) == ("nas: the output was not written: No space left on device\n", 2)
+
+
+def test_output_beyond_what_a_file_may_hold_is_one_line(tmp_path):
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # noqa: E731
+    with (tmp_path / "out").open("w") as out:
+        command = [sys.executable, "-c", "from nas.cli.main import main; main()", "space", "list"]
+        done = subprocess.run(command, check=False, stdout=out, stderr=subprocess.PIPE, text=True, preexec_fn=limit)
+    assert (done.stderr, done.returncode) == ("nas: the output was not written: File too large\n", 2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "mobilenet_v3_small", "--data", "digits", "--seed", "-1"],
+        ["train", "mobilenet_v3_small", "--data", "digits", "--seed", str(2**63)],
+        ["adapt", "--from", "reference:mobilenet_v3_small", "--budget", "5ms", "--seed", "-1"],
+    ],
+)
+def test_a_seed_that_no_generator_takes_is_one_line(nas, arguments):
+    code, _, err = nas(*arguments)
+    assert (code, "--seed" in err, "Traceback" in err) == (2, True, False)
 
 
 def test_wrong_options_leave_no_database(nas, tmp_path):

@@ -131,6 +131,12 @@ def test_an_export_that_cannot_be_written_is_one_line_and_leaves_nothing(
     assert sorted(path for path in tmp_path.iterdir() if "-wal" not in path.name and "-shm" not in path.name) == before
 
 
+def test_a_full_disk_is_one_line(url, tmp_path, small_files):
+    with small_files(100_000), pytest.raises(NasError, match=r"new\.db"):
+        run("--format", "optuna", "--output", str(tmp_path / "new.db"), "--store", url)
+    assert not list(tmp_path.glob("new.db*"))
+
+
 @pytest.mark.long
 def test_optuna_dashboard_shows_the_study_in_a_browser(url, tmp_path):
     """Needs Debian's chromium and the package optuna-dashboard; a picture of the page is left in the folder."""

@@ -238,3 +238,12 @@ def test_a_child_that_is_not_its_parent_with_widths_cut_is_refused(change, messa
     parent = build(architecture)
     with pytest.raises(ArchitectureError, match=message):
         inherit(parent, architecture, change(architecture), score_filters(parent, architecture, "l2"))
+
+
+@pytest.mark.parametrize("name", ["mnasnet", "mobilenet_v3"])
+def test_a_squeeze_whose_width_is_not_cut_stays_as_it_is(name):
+    """Those of mnasnet are a share of the block's input: 26, 34 ..., no multiples of 8."""
+    space, rng = load_space(name), Random(0)
+    for _ in range(50):
+        network = space.decode(space.sample(rng))
+        assert with_widths(network, {}) == network

@@ -158,6 +158,18 @@ def test_a_network_does_not_shape_its_own_cross_validated_estimate():
     assert cross_validate(samples)[7] == pytest.approx((1 + errors[7]) / 10 - 1)
 
 
+def test_another_reading_of_a_block_is_not_fitted_before_it_is_judged(nas, folder):  # noqa: F811
+    rng = Random(1)
+    once = [Sample(network, phone_ms(network, rng)) for network in networks(30)]
+    assert cross_validate([sample for sample in once for _ in range(2)]) == pytest.approx(
+        [error for error in cross_validate(once) for _ in range(2)], abs=1e-3
+    )
+    lines = ["block,size,ms", *["mb3s1i24m72o24,56,1.5", "mb5s1i40m240o40,28,1.9"] * 40]
+    (folder / "blocks.csv").write_text("\n".join(lines) + "\n")
+    code, _, err = nas("latency", "fit", "--blocks", "blocks.csv", "--target", "phone", "--out", ".")
+    assert (code, "80 blocks, 2 of them different, cannot support" in err) == (2, True)
+
+
 def test_the_coefficients_say_how_many_networks_stand_behind_them(nas, folder):  # noqa: F811
     write_csv(folder, networks(60))
     assert nas("latency", "fit", "--csv", "phone.csv", "--target", "phone", "--out", ".")[0] == 0

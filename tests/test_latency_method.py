@@ -223,3 +223,11 @@ def test_a_validation_draws_its_plot(tmp_path):
     found = Validation((), (1.0, 2.1, 3.0), (1.0, 2.0, 3.3), -0.02, report([read(1.0)]))
     plot_validation(found, tmp_path / "plot.svg")
     assert "measured, ms (machine 2.0% faster, taken off)" in (tmp_path / "plot.svg").read_text()
+
+
+@pytest.mark.parametrize("name", ["mnasnet", "mnasnet_imagenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3"])
+def test_a_pruned_network_of_every_space_is_a_network(name):
+    space, rng = load_space(name), Random(0)
+    for _ in range(200):
+        cut = pruned(space.decode(space.sample(rng)), rng)  # a sum of different widths would be refused
+        assert lower(cut)

@@ -13,6 +13,7 @@ from nas.latency.measure import fill_host_table
 from nas.latency.model import OpSumModel
 from nas.latency.on_miss import MeasuringModel, load_model
 from nas.latency.table import TABLE, as_deployed, read_table
+from nas.latency.targets import load_target
 from nas.layers import lower
 from tests.test_cli import nas  # noqa: F401 - a fixture
 
@@ -75,6 +76,16 @@ def test_a_version_outlives_what_is_measured_on_a_miss(host):
     model.estimate(FREE)
     assert model.version == load_model("host").version == version
     assert load_model("host").estimate(KNOWN[0]) == known
+
+
+def test_what_is_interpolated_does_not_change_with_what_others_measure(host):
+    """The proposals of an adaptation follow from these estimates: with others, a stopped one could not go on."""
+    near = network(35, 70)
+    before = [load_target("host", as_calibrated=True).estimate(one) for one in (FREE, near)]
+    load_model("host").estimate(FREE)
+    assert [load_target("host", as_calibrated=True).estimate(one) for one in (FREE, near)] == before
+    assert load_target("host").estimate(FREE).interpolated == ()
+    assert load_target("host").estimate(near) != before[1]
 
 
 def test_many_networks_are_prepared_in_one_go(host):

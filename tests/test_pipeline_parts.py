@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from scipy.stats import ttest_ind
@@ -17,7 +18,9 @@ from nas.layers import lower, total_macs
 from nas.pipeline.ablation import CHANGES, without
 from nas.pipeline.agreement import agreement, choices_of, draw, untrimmed
 from nas.pipeline.interval import difference_interval, mean_interval
+from nas.pipeline.kept import load_result, save_result
 from nas.pipeline.networks import block_rows
+from nas.pipeline.run import report_folder
 from nas.pipeline.scaling import random_feasible, scaled_network, scaled_reference
 from nas.pipeline.spec import ABLATIONS
 from nas.pipeline.study_file import load_study, require_scale
@@ -199,3 +202,39 @@ def test_blocks_are_beside_each_other_by_size():
     assert sum(row["reference"] is not None for row in rows) == len(LARGE.blocks) - 1
     last = rows[-1]
     assert (last["size"], last["found"]["channels"], last["reference"]["channels"]) == (1, 1024, 1280)
+
+
+def test_the_band_of_chance_is_that_of_what_is_shown():
+    """Four of five searches that end alike weigh as four: random networks lie outside of the band as seldom as said."""
+    rng = Random(0)
+    reference = {f"stages[0].layers[{i}].act": "relu" for i in range(8)}
+    draw_one = lambda: {name: rng.choice(["relu", "hswish"]) for name in reference}  # noqa: E731
+    drawn, outside = [draw_one() for _ in range(300)], 0
+    for _ in range(150):
+        often, once = draw_one(), draw_one()
+        (one,) = agreement(reference, [often] * 4 + [once], drawn)
+        outside += not one.low <= one.found <= one.high
+    assert outside <= 0.08 * 150
+
+
+def test_a_report_stands_beside_the_study_only_if_it_is_what_that_documents(tmp_path):
+    first, other = SimpleNamespace(name="pilot", data="cifar10"), SimpleNamespace(name="full", data="cifar10")
+    study = SimpleNamespace(path=tmp_path / "study.yaml", scales={"pilot": first, "full": other})
+
+    def folder(scale=first, data="cifar10", place=None):
+        bench = SimpleNamespace(study=study, scale=scale, data=data, folder=place or tmp_path / scale.name)
+        return report_folder(bench)
+
+    assert folder() == tmp_path
+    assert folder(scale=other) == tmp_path / "full"
+    assert folder(data="digits") == tmp_path / "pilot"
+    assert folder(place=tmp_path / "elsewhere") == tmp_path / "elsewhere"
+
+
+def test_what_is_soon_made_again_is_made_again_of_other_inputs(tmp_path):
+    path = tmp_path / "export.json"
+    save_result(path, {"network": "a", "seed": 1}, {"file": "a.onnx"})
+    assert load_result(path, {"network": "a", "seed": 1}, anew="seed") == {"file": "a.onnx"}
+    assert load_result(path, {"network": "a", "seed": 0}, anew="seed") is None
+    with pytest.raises(NasError, match='was made with network="a", not "b"'):
+        load_result(path, {"network": "b", "seed": 1}, anew="seed")

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +15,13 @@ from nas.architecture import Architecture, ConvBlock, PoolBlock
 from nas.batch import compile_space
 from nas.errors import SpaceError
 from nas.evaluators.predictor import PredictorEvaluator
+from nas.executors import inline
 from nas.latency.targets import load_target
 from nas.reward import make_reward
 from nas.space import load_space
 from nas.strategies.problem import Problem
 from nas.strategies.ranking import Oracle, Ranking, has_one_genotype_each
-from nas.trial import Proposal, Trial, TrialState
+from nas.trial import Outcome, Proposal, Trial, TrialState
 
 ROOT = Path(__file__).parents[1]
 MAIN = "from nas.cli.main import main; main()"
@@ -154,3 +157,47 @@ def test_no_single_change_improves_what_ranking_finds_by_much(latency):
 def test_spaces_with_several_genotypes_for_a_network_are_told_apart():
     assert has_one_genotype_each(SPACE)
     assert not has_one_genotype_each(load_space("mobilenet_v3"))
+
+
+class Counted:
+    """A queue of so many trials, none of which is recorded."""
+
+    def __init__(self, count: int) -> None:
+        self.left, self.told = count, 0
+
+    def ask(self) -> Trial | None:
+        self.left -= 1
+        return (
+            Trial(self.left, Proposal(Architecture(32, (ConvBlock(8, 3, 2, "relu"), PoolBlock()))), 0)
+            if self.left >= 0
+            else None
+        )
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        self.told += 1
+
+    def idle(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("seconds", "groups"), [(0.0, 3), (0.6, 5)])
+def test_a_group_ends_after_a_second_and_others_may_write_now_and_then(seconds, groups, monkeypatch):
+    """Of 10 trials in groups of 4: those that take long are recorded two by two."""
+    now, slept, begun = [0.0], [], []
+
+    @contextmanager
+    def together():
+        begun.append(now[0])
+        yield
+
+    class Slow:
+        def evaluate(self, trial, report):
+            now[0] += seconds
+            return Outcome({"accuracy": 0.5})
+
+    monkeypatch.setattr(inline, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=slept.append))
+    queue = Counted(10)
+    inline.InlineExecutor(together, 4).run(queue, Slow())
+    assert (queue.told, len(begun)) == (10, groups)
+    assert len(slept) == (seconds > 0)  # once in five seconds
+    assert all(pause > 0.1 for pause in slept)  # SQLite looks that often whether it is its turn

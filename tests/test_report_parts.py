@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from random import Random
 
@@ -14,10 +14,11 @@ from nas.errors import NasError
 from nas.latency.targets import load_target
 from nas.layers import lower, total_macs
 from nas.report.adapt_path import read_path
-from nas.report.commands import command
+from nas.report.commands import _SEARCH, command
 from nas.report.compared import read_run
 from nas.report.drawing import load_device
 from nas.report.measured import measured_rows, read_measured
+from nas.search import SearchSettings
 from nas.space import load_reference
 from nas.store.store import Store, StudyRecord
 from nas.strategies.netadapt import NetAdapt
@@ -122,6 +123,7 @@ def settings_of(monkeypatch, tmp_path):
         "--strategy evolution --reward absolute --explore-over-budget",
         "search --data digits --budget 40.5ms --objectives accuracy,latency --confidence 0.9",
         "search --data digits --evaluator proxy --budget 40.5ms --early-stop",
+        "search --data cifar10 --budget 40ms --own-images 5000",
         "search --budget 60ms --trials 100",
         "adapt --from reference:mobilenet_v3_small --seed-epochs 2 --data digits --budget 12ms --rule mobilenet_v3 "
         "--delta 0.02 --from-scratch",
@@ -195,3 +197,10 @@ def test_a_run_names_its_ablations_and_one_without_them_is_refused_in_one_line(t
     path.write_text(json.dumps({**record, "ablations": []}))
     with pytest.raises(NasError, match=r"report\.json: ablations without rows; expected"):
         read_run(path)
+
+
+def test_every_setting_of_a_search_is_an_option_of_its_command_or_known_to_be_none():
+    """A new setting that the command left out would make another study."""
+    elsewhere = {"budget_ms", "proxy", "explore_over_budget", "early_stop"}
+    of_the_world = {"latency_version", "accuracy_version", "data_version", "storage"}
+    assert {field.name for field in fields(SearchSettings)} == _SEARCH.keys() | elsewhere | of_the_world

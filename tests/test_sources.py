@@ -11,7 +11,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from nas.architecture import Architecture, ConvBlock, PoolBlock
+from nas.architecture import Architecture, ConvBlock, MBConvBlock, PoolBlock
 from nas.errors import NasError
 from nas.network.build import build
 from nas.network.timm_format import timm_definition
@@ -206,3 +206,30 @@ def test_what_cannot_be_used_is_refused_in_one_line(text, make, message, tmp_pat
     with pytest.raises(NasError, match=message) as caught:
         load_source(text.format(make(tmp_path)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("arch_def", None, "arch_def None; expected a list of stages"),
+        ("arch_def", [[3]], "arch_def .* each a list of block strings"),
+        ("stem_size", "32", "stem_size '32'; expected a number"),
+        ("act_layer", [], "act_layer .*; expected one of"),
+        ("gate_layer", 3, "gate_layer 3; expected sigmoid"),
+        ("rd_divisor", "8", "rd_divisor '8'; expected a number"),
+        ("bn_eps", "0.001", "bn_eps '0.001'; expected a number"),
+        ("arch_def", [["ir_r1_k3_s2_e9e999_c24"]], "expected r, k, s and c with their numbers"),
+        ("arch_def", [["ir_r1_k3_s2_e3_c24_se9e999"]], "expected r, k, s and c with their numbers"),
+    ],
+)
+def test_a_malformed_timm_definition_is_one_line(key, value, message):
+    definition = timm_definition(load_reference("mobilenet_v3_small"))
+    with pytest.raises(NasError, match=message):
+        read_timm({**definition, key: value})
+
+
+def test_the_first_string_of_a_stage_alone_has_a_stride():
+    text = "ir_r2_k3_s2_e3_c24"
+    definition = timm_definition(load_reference("mobilenet_v3_small"))
+    found = read_timm({**definition, "arch_def": [[text, text]]})
+    assert [block.stride for block in found.blocks if isinstance(block, MBConvBlock)] == [2, 1, 1, 1]

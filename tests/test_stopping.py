@@ -66,3 +66,14 @@ def test_what_is_recalled_counts_as_if_it_had_been_heard():
     for accuracy in (0.1, 0.2, 0.25, 0.3, 0.4):
         decisions = {rule.stops(trial(9), 1, {"accuracy": accuracy}) for rule in (heard, recalled)}
         assert len(decisions) == 1
+
+
+def test_a_run_that_was_lost_is_compared_with_nobody():
+    live, replayed = SuccessiveHalving(8), SuccessiveHalving(8)
+    for epoch in (1, 2, 4):
+        live.stops(trial(0), epoch, {"accuracy": 0.2})
+    live.forget(trial(0))  # its worker died; the rerun ends at the first rung
+    for rule in (live, replayed):
+        rule.stops(trial(0), 1, {"accuracy": 0.2})
+        rule.ended(trial(0, Outcome({"accuracy": 0.2}, stopped=True)))
+    assert live._rungs == replayed._rungs

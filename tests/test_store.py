@@ -286,6 +286,27 @@ def test_an_ended_lease_is_taken_over_and_its_former_driver_told(store):
         store.heartbeat("digits", "phoenix:4711:1", lease_seconds=60)
 
 
+def test_a_driver_that_was_replaced_writes_no_trial_any_more(store, store_url):
+    store.claim("digits", "phoenix:4711:1", lease_seconds=0)
+    add(store, 0)
+    with Store.open(store_url) as other:
+        other.claim("digits", "hydra:12:1", lease_seconds=60)
+        replaced = "no longer driven by this process, but by process 12 on hydra"
+        for write in (
+            lambda: add(store, 1),
+            lambda: store.report("digits", 0, 1, {"accuracy": 0.5}),
+            lambda: store.finish("digits", 0, Outcome({"accuracy": 0.5}), 0),
+            lambda: store.requeue("digits", 0, "its worker died"),
+            lambda: store.postpone("digits"),
+        ):
+            with pytest.raises(StudyError, match=replaced):
+                write()
+        store.release("digits", "phoenix:4711:1")
+        (kept,) = other.trials("digits")
+        assert kept.trial.state is TrialState.RUNNING
+        other.finish("digits", 0, Outcome({"accuracy": 0.5}), 0)
+
+
 def test_a_heartbeat_prolongs_the_lease(store):
     store.claim("digits", "phoenix:4711:1", lease_seconds=0)
     store.heartbeat("digits", "phoenix:4711:1", lease_seconds=60)

@@ -1,11 +1,15 @@
 """Weight sharing: a sub-network is the ordinary network with a part of the supernet's weights."""
 
+import errno
+import os
+import signal
 from dataclasses import replace
 from random import Random
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -22,6 +26,7 @@ from nas.training.data import load_data
 from nas.training.distributed import run_together
 from nas.training.loop import Recipe
 from nas.training.supernet import Family, Sandwich, SupernetRecipe, train_supernet
+from nas.training.supernet_job import supernet_job
 
 TINY = """
 name: tiny
@@ -259,3 +264,27 @@ def average_in_two(job, peers):
 def test_peers_average_their_gradients(tmp_path):
     run_together(2, average_in_two, (tmp_path, [[1.0, 2.0, 3.0], [3.0, 6.0, 9.0]]))
     assert [(tmp_path / rank).read_text() for rank in "01"] == ["[2.0, 4.0, 6.0]"] * 2
+
+
+def dies(job, peers):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_one_line():
+    with pytest.raises(NasError, match=r"a process of the training failed: .*SIGKILL"):
+        run_together(2, dies, None)
+
+
+def test_a_trained_supernet_needs_no_writable_cache(tmp_path, monkeypatch):
+    """Root may write anywhere, so the lock stands for the folder that refuses."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path))
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    job = supernet_job("mobilenet_v3", "digits", resolution=32, epochs=1)
+    with pytest.raises(NasError, match=r"\.lock: Read-only file system"):
+        job.ready(lambda *_: None)
+    job.path.touch()
+    assert job.ready(lambda *_: None) == job.path

@@ -73,6 +73,16 @@ def test_one_training_serves_the_search_and_the_best_are_trained_alone(searched)
     assert_same_form(found["finalists"][0], example["finalists"][0])
 
 
+def test_the_seed_of_the_search_is_that_of_its_finalists(searched):
+    folder, _ = searched
+    found = json.loads(run("--space", "little.yaml", "--json", "--seed", "1", *FINALISTS).stdout)
+    files = [Path(record["weights"]) for record in found["finalists"]]
+    assert [file.name for file in files] == [
+        f"{record['architecture']}-seed1.safetensors" for record in found["finalists"]
+    ]
+    assert all((folder / file).exists() for file in files)
+
+
 def test_another_search_takes_the_supernet_from_the_cache(searched):
     _, done = searched
     again = run("--space", "little.yaml", "--json", "--seed", "1", "--finalists", "0")
@@ -110,8 +120,8 @@ def test_who_waits_for_another_process_that_trains_the_same_says_so(searched, ca
     holds = f"import filelock\nwith filelock.FileLock({str(lock)!r}): print('held', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", holds], stdin=PIPE, stdout=PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        job.path.touch()  # what the other process makes
-        Timer(0.5, other.stdin.close).start()
+        made = job.path.touch, other.stdin.close  # what the other process makes, and its end
+        Timer(0.5, lambda: [step() for step in made]).start()
         assert job.ready(lambda *_: None) == job.path
     assert "another process trains this supernet; waiting for it" in capsys.readouterr().err
     job.path.unlink()

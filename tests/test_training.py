@@ -1,6 +1,8 @@
 """The training loop and its checkpoints, on real digits."""
 
 import json
+import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +17,7 @@ from nas.network.build import build
 from nas.training.batches import eval_batches, train_batches
 from nas.training.checkpoint import load_weights, save_weights
 from nas.training.data import load_data
-from nas.training.loop import Recipe, measure, train
+from nas.training.loop import Recipe, measure, precision, train
 
 DATA = load_data("digits").limited(train_images=400, val_images=200)
 NETWORK = Architecture(
@@ -217,3 +219,11 @@ def test_a_full_disk_is_one_line_and_leaves_the_former_file(tmp_path, monkeypatc
         save_weights(path, build(NETWORK, seed=2), {})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, torch.autocast), (False, nullcontext)])
+def test_half_precision_is_that_of_the_device_not_an_emulation(native, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # there is no CUDA here
+        assert isinstance(precision(torch.device("cuda")), expected)

@@ -13,6 +13,7 @@ from nas.accuracy.features import Seen
 from nas.accuracy.ridge import Quadratic
 from nas.errors import AccuracyError
 from nas.resources import data_dir
+from nas.storage import write_bytes
 
 COVERAGE = 0.9
 """Share of networks whose accuracy, trained as the fitted ones were, lies within `low` and `high`."""
@@ -151,13 +152,9 @@ def save_accuracy_model(model: AccuracyModel, path: Path) -> None:
     """Write the file, a short line for each entry of the first level but the coefficients.
 
     Raises:
-        AccuracyError: it cannot be written.
+        NasError: it cannot be written; a former one stays as it was.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_text(model.to_dict()), encoding="utf-8")
-    except OSError as error:
-        raise AccuracyError(f"{path}: {error.strerror}") from None
+    write_bytes(path, _text(model.to_dict()).encode(), "accuracy model")
 
 
 def _others() -> str:

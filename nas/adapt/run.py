@@ -21,8 +21,8 @@ from nas.storage import is_local
 from nas.store.store import Store, StoredTrial
 from nas.strategies.netadapt import NetAdapt, Step
 from nas.study import Listener, Study, Target
-from nas.training.checkpoint import save_weights
-from nas.training.data import describe_data, load_data
+from nas.training.checkpoint import save_weights, weights_version
+from nas.training.data import data_content, describe_data, load_data
 from nas.training.loop import Recipe
 from nas.trial import Executor, TrialState
 
@@ -75,7 +75,8 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
     """
     name = name or settings.study_name
     require_sound(settings)
-    record = begun(store, name, recorded(settings))
+    begun_with = recorded(settings) | _contents(source, settings.data)
+    record = begun(store, name, begun_with)
     source = _seed(source, settings)
     latency_ms = Milliseconds(latency)
     folder = weights_folder(store, name, settings.storage)
@@ -92,7 +93,7 @@ def adapt(  # noqa: PLR0913 - settings, and where and how they run
         if source.network is not None:
             about = {"architecture": source.architecture.to_json(), "data": settings.data}
             save_weights(folder / SEED_FILE, source.network, about)
-        store.create_study(name, recorded(settings))
+        store.create_study(name, begun_with)
     study = Study(
         name,
         store=store,
@@ -145,6 +146,12 @@ def _seed(source: Source, settings: AdaptSettings) -> Source:
                 f"give --seed-epochs to train a classifier for them"
             )
     return for_classes(source, classes, settings.seed)
+
+
+def _contents(source: Source, data: str) -> dict[str, str | None]:
+    """Versions of the seed's weights and of the images: both may change while their names do not."""
+    weights = None if source.network is None else weights_version(source.network)
+    return {"weights_version": weights, "data_version": data_content(data)}
 
 
 def _evaluator(settings: AdaptSettings, source: Source, folder: Path) -> AdaptEvaluator:

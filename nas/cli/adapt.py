@@ -1,11 +1,12 @@
 """`nas adapt`: trim a network to a latency budget."""
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.options import DURATION, json_option, store_option, stored_trial
+from nas.cli.options import DURATION, SEED, json_option, store_option, stored_trial
 from nas.cli.ray_options import default_workers, ray_options, reached
 
 if TYPE_CHECKING:  # importing them means importing torch
@@ -39,7 +40,7 @@ _FROM = "trial:ID, reference:NAME[,WEIGHTS], torchvision:NAME, or a .safetensors
 @click.option("--resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
 @click.option("--lr", default=0.005, show_default=True, type=click.FloatRange(0, 1, True), help="Of proposals.")
 @click.option("--final-lr", default=0.02, show_default=True, type=click.FloatRange(0, 1, True), help="Of the result.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of each process.")
 @click.option("--study", help="Name of the study.  [default: made from the options]")
@@ -68,12 +69,12 @@ def adapt(  # noqa: PLR0913, PLR0917 - the command's options
     from nas.adapt.settings import AdaptSettings, require_sound  # noqa: PLC0415
     from nas.cli import tables  # noqa: PLC0415
     from nas.cli.adapt_progress import adapt_progress  # noqa: PLC0415
-    from nas.latency.on_miss import load_model  # noqa: PLC0415
+    from nas.latency.targets import load_target  # noqa: PLC0415
     from nas.store.store import Store  # noqa: PLC0415
     from nas.training.data import describe_data  # noqa: PLC0415
 
     info = describe_data(data)
-    latency = load_model(target, "interpolate")  # a proposal is one of thousands of cuts: too many to measure each
+    latency = load_target(target, as_calibrated=True)  # of thousands of cuts: too many to measure each
     settings = AdaptSettings(
         budget_ms=budget,
         source=source,
@@ -245,6 +246,7 @@ def _print_result(record: dict[str, Any], settings: "AdaptSettings") -> None:
         f"\nbudget {settings.budget_ms:g} ms: trial:{final['trial']}, {final['accuracy']:.2%} on held-out images{test}"
     )
     if final["weights"] is None:
-        click.echo(f"nothing was trained, no weights were kept of it\nnext: nas train trial:{final['trial']}")
+        following = f"nas train trial:{final['trial']} --data {shlex.quote(settings.data)}"
+        click.echo(f"nothing was trained, no weights were kept of it\nnext: {following}")
         return
     click.echo(f"weights in {final['weights']}\nnext: nas export trial:{final['trial']} --format onnx --check")

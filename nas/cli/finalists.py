@@ -47,7 +47,7 @@ def train_finalists(  # noqa: PLR0913, PLR0917 - which networks, how and where
     Raises:
         NasError: a network could not be trained, or its weights not be written.
     """
-    from nas.evaluators.full import FullEvaluator  # noqa: PLC0415 - torch
+    from nas.evaluators.full import FullEvaluator, full_weights  # noqa: PLC0415 - torch
     from nas.executors.kept import evaluate_all  # noqa: PLC0415
     from nas.training.data import describe_data  # noqa: PLC0415
     from nas.training.full import full_recipe  # noqa: PLC0415
@@ -56,19 +56,24 @@ def train_finalists(  # noqa: PLR0913, PLR0917 - which networks, how and where
     assert settings.proxy is not None
     resolution = max(settings.proxy.resolution, describe_data(settings.data).resolution)
     folder /= f"{epochs}-epochs-{resolution}px"
-    recipe = full_recipe(epochs, resolution, settings.seed)
+    recipe = full_recipe(epochs, resolution)
     evaluator = FullEvaluator(settings.data, recipe, folder.absolute(), settings.proxy.train_images)
     best = found.top[:count]
     networks = [stored.trial.proposal.architecture for stored in best]
     kept = folder if is_local(folder) else Path("runs", found.study, "finalists", folder.name)
-    trained = evaluate_all(networks, evaluator, kept, workers, lambda line: click.echo(line, err=True), cluster=cluster)
+    seed = settings.seed
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    trained = evaluate_all(networks, evaluator, kept, workers, say, (seed,), cluster)
     records = [
         {
             **trial_record(stored),
             "trained_accuracy": metrics["accuracy"],
             "epochs": epochs,
             "resolution": resolution,
-            "weights": str(folder / f"{stored.trial.proposal.architecture.id}.safetensors"),
+            "weights": str(full_weights(folder, stored.trial.proposal.architecture, seed)),
         }
         for stored, metrics in zip(best, trained, strict=True)
     ]

@@ -30,6 +30,9 @@ _COMMANDS = {
 }
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 class _Nas(LazyGroup):
     """The group, when it knows what becomes of its output."""
 
@@ -41,10 +44,10 @@ class _Nas(LazyGroup):
             if not isinstance(end.__context__, BrokenPipeError):
                 raise
         except OSError as error:
-            if error.filename is not None or not (error.errno == errno.ENOSPC or _reader_gone(error)):
+            if error.filename is not None or not (error.errno in _FULL or _reader_gone(error)):
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what its buffer still holds
-            if error.errno == errno.ENOSPC:
+            if error.errno in _FULL:
                 raise NasError(f"the output was not written: {error.strerror}") from None
         return 0
 

@@ -81,7 +81,7 @@ def _bench(spec: "StudyFile", scale: "Scale", data: str, store: "Store") -> "Ben
     from nas.cli.latency.common import ready_target  # noqa: PLC0415
     from nas.cli.progress import search_progress  # noqa: PLC0415
     from nas.cli.supernet_progress import SupernetProgress  # noqa: PLC0415
-    from nas.latency.on_miss import load_model  # noqa: PLC0415
+    from nas.latency.targets import load_target  # noqa: PLC0415
     from nas.pipeline.bench import Bench, Show  # noqa: PLC0415
     from nas.space import load_space  # noqa: PLC0415
     from nas.training.data import describe_data  # noqa: PLC0415
@@ -92,7 +92,7 @@ def _bench(spec: "StudyFile", scale: "Scale", data: str, store: "Store") -> "Ben
         scale=scale,
         data=data,
         folder=spec.path.parent / scale.name,
-        latency=load_model(spec.target, "interpolate"),  # cut and scaled networks have ops that no table has
+        latency=load_target(spec.target, as_calibrated=True),  # cut and scaled networks have ops that no table has
         store=store,
         workers=1,
         show=Show(lambda line: click.echo(line, err=True), search_progress, adapt_progress, SupernetProgress()),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from nas.cli.options import json_option, resolve_network, store_option
+from nas.cli.options import SEED, json_option, resolve_network, store_option
 from nas.errors import NasError
 from nas.trial import Report
 
@@ -18,7 +18,7 @@ from nas.trial import Report
 @click.option("--data", required=True, help="cifar10, digits or imagefolder:DIR.")
 @click.option("--epochs", default=30, show_default=True, type=click.IntRange(min=1))
 @click.option("--resolution", type=click.IntRange(16), help="Pixels in training.  [default: what suits the data]")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The weights.  [default: runs/train/...]")
 @store_option
 @json_option

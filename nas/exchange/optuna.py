@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from nas.architecture import Architecture
-from nas.errors import SpaceError
+from nas.errors import SpaceError, StoreError
 from nas.space import SearchSpace
 from nas.store.records import StoredTrial
 from nas.trial import TrialState
@@ -44,8 +44,20 @@ def write_optuna(studies: Sequence[StudyToExport], path: Path) -> int:
     """Write a new storage file with a study for each; accuracy is to be large, latency in ms small.
 
     Returns how many trials show no parameters, because their networks are no points of the space.
+
+    Raises:
+        StoreError: the file cannot be written.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        return _write(studies, path)
+    except Exception as error:  # Optuna's own, or one of what it writes with
+        if not isinstance(cause := getattr(error, "orig", error.__cause__), sqlite3.Error):
+            raise
+        raise StoreError(f"{path}: {cause}") from None
+
+
+def _write(studies: Sequence[StudyToExport], path: Path) -> int:
     storage = RDBStorage("sqlite://", engine_kwargs={"creator": lambda: _connect(path)})
     bare = 0
     try:

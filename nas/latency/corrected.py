@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from math import log
 from pathlib import Path
 
@@ -55,8 +56,8 @@ class CorrectedTable:
         return grouped(self.rows.values())
 
 
-def read_corrected(folder: Path) -> CorrectedTable:
-    """The table of a folder with rows and coefficients.
+def read_corrected(folder: Path, count: int | None = None) -> CorrectedTable:
+    """The table of a folder with rows and coefficients; of so many rows, the first ones, or of all.
 
     Raises:
         LatencyError: a wrong header or row, with file, line and expectation; coefficients without the last one.
@@ -66,7 +67,8 @@ def read_corrected(folder: Path) -> CorrectedTable:
         raise LatencyError(
             f"{folder / COEFFICIENTS}: no row {NETWORK!r}; expected one at the end: the file was cut short"
         )
-    return CorrectedTable(read_table(folder / TABLE).rows, Corrections(coefficients.ms_per_unit))
+    rows = dict(islice(read_table(folder / TABLE).rows.items(), count))
+    return CorrectedTable(rows, Corrections(coefficients.ms_per_unit))
 
 
 def grouped(rows: Iterable[Row]) -> dict[tuple[object, ...], list[Row]]:

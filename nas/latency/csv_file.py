@@ -4,6 +4,7 @@ import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from nas.errors import LatencyError
 
@@ -36,17 +37,31 @@ def read_cells(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict
 
 
 def append(path: Path, lines: str, *, sync: bool = True) -> None:
-    """One write: after a kill the lines are there, or torn at the end, which `repair` mends.
+    """After a kill the lines are there, or torn at the end, which `repair` mends. One process appends at a time.
 
     `sync` keeps them through a loss of power, too.
+
+    Raises:
+        LatencyError: they could not be written, and none of them is there.
     """
     try:
         with path.open("ab", buffering=0) as file:
-            file.write(lines.encode())
-            if sync:
-                os.fsync(file.fileno())
+            before = file.tell()
+            try:
+                _write_all(file, lines.encode())
+                if sync:
+                    os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
     except OSError as error:
         raise LatencyError(f"{path}: {error.strerror}") from None
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    """A disk that is almost full takes a part of it, without an error."""
+    while data:
+        data = data[file.write(data) :]
 
 
 def replace_file(path: Path, text: str) -> None:

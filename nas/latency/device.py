@@ -42,6 +42,7 @@ class Device:
     coverage: float
     interval: float
     errors: tuple[float, ...] = ()
+    rows: int | None = None  # of table.csv, the first ones, that the calibration knew; None: all, or not recorded
 
 
 _TEXTS = ("device", "runtime", "runtime_version", "core", "dtype", "date")
@@ -58,7 +59,7 @@ def read_device(path: Path) -> Device:
         data = load_yaml(path)
         known = frozenset({*_TEXTS, *_NESTED})
         data = require_keys(str(path), data, known, known)
-        calibration = _part(path, data, "calibration", {"scale", "offset_ms", "networks"})
+        calibration = _part(path, data, "calibration", {"scale", "offset_ms", "networks"}, optional={"rows"})
         interval = _part(path, data, "interval", {"coverage", "relative"}, optional={"errors"})
     except SpecError as error:
         raise LatencyError(str(error)) from None
@@ -78,6 +79,7 @@ def read_device(path: Path) -> Device:
         networks=_numbers(path, "calibration.networks", calibration["networks"]),
         coverage=_number(path, "interval.coverage", interval["coverage"]),
         interval=_number(path, "interval.relative", interval["relative"]),
+        rows=None if (rows := calibration.get("rows")) is None else _count(path, "calibration.rows", rows),
         errors=tuple(_error(path, error) for error in _list(path, "interval.errors", interval.get("errors", []))),
     )
 
@@ -94,6 +96,8 @@ def write_device(device: Device, path: Path) -> None:
     data["provenance"] = [dict(item) for item in device.provenance]
     data["calibration"] = {**asdict(device.calibration), "networks": dict(device.networks)}
     data["interval"] = {"coverage": device.coverage, "relative": device.interval}
+    if device.rows is not None:
+        data["calibration"]["rows"] = device.rows
     if device.errors:
         data["interval"]["errors"] = [round(error, 5) for error in device.errors]
     draft = path.with_suffix(".new")

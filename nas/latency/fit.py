@@ -181,16 +181,25 @@ def sum_ms(architecture: Architecture, coefficients: Mapping[str, float]) -> flo
 def cross_validate(samples: Sequence[Measured], folds: int = 5) -> list[float]:
     """Relative error (estimated / measured - 1) of each network or block by a fit to those of the other folds.
 
-    They lie in folds in turn. A feature that no other fold has costs nothing there, which its error shows.
+    They lie in folds in turn, those of equal features in the same one: another reading of what is judged must not be
+    fitted. A feature that no other fold has costs nothing there, which its error shows.
     """
+    places = distinct(samples)
     errors = [0.0] * len(samples)
     for fold in range(folds):
-        others = [sample for i, sample in enumerate(samples) if i % folds != fold]
+        others = [sample for sample, place in zip(samples, places, strict=True) if place % folds != fold]
         coefficients = fit_coefficients(others, {})
-        for i in range(fold, len(samples), folds):
-            estimated = sum(coefficients.get(name, 0.0) * value for name, value in samples[i].features.items())
-            errors[i] = estimated / samples[i].ms - 1
+        for i, (sample, place) in enumerate(zip(samples, places, strict=True)):
+            if place % folds == fold:
+                estimated = sum(coefficients.get(name, 0.0) * value for name, value in sample.features.items())
+                errors[i] = estimated / sample.ms - 1
     return errors
+
+
+def distinct(samples: Sequence[Measured]) -> list[int]:
+    """A number for each, counted from 0 in their order; those of equal features have the same one."""
+    numbers: dict[tuple[tuple[str, float], ...], int] = {}
+    return [numbers.setdefault(tuple(sorted(sample.features.items())), len(numbers)) for sample in samples]
 
 
 def judge(samples: Sequence[Sample], coefficients: Mapping[str, float]) -> FitError:

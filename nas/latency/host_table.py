@@ -170,6 +170,7 @@ class HostTable:
             coverage=COVERAGE,
             interval=round(half_width(errors), 4),
             errors=tuple(errors),
+            rows=len(self.rows),
         )
 
 

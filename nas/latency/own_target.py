@@ -19,7 +19,16 @@ from nas.latency.calibration import (
     require_networks,
 )
 from nas.latency.device import Device, write_device
-from nas.latency.fit import BlockSample, Measured, Sample, cross_validate, fit_coefficients, parse_block, summary
+from nas.latency.fit import (
+    BlockSample,
+    Measured,
+    Sample,
+    cross_validate,
+    distinct,
+    fit_coefficients,
+    parse_block,
+    summary,
+)
 from nas.latency.score import error_summary
 from nas.latency.table import COEFFICIENT_COLUMNS, COEFFICIENTS, DEVICE, TABLE
 from nas.latency.targets import find_folder, load_folder
@@ -120,8 +129,9 @@ def _fit_all(samples: Sequence[Sample], blocks: Sequence[BlockSample], origin: O
         for name in row.features:
             counts[name] = counts.get(name, 0) + 1
     needed = ROWS_PER_FEATURE * len(counts)
-    if len(rows) < needed:
+    if (different := max(distinct(rows)) + 1) < needed:
         given = f"{len(samples)} networks" + (f" and {len(blocks)} blocks" if blocks else "")
+        given += f", {different} of them different," if different < len(rows) else ""
         raise LatencyError(
             f"{given} cannot support the {len(counts)} coefficients of their ops; expected {needed} or more, or nine "
             f"networks and --like TARGET, which fits a scale and an offset alone"

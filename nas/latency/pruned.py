@@ -3,7 +3,7 @@
 from dataclasses import replace
 from random import Random
 
-from nas.architecture import Architecture, Block, MBConvBlock, SepConvBlock, round_channels
+from nas.architecture import Architecture, Block, ConvBlock, MBConvBlock, SepConvBlock, round_channels
 
 STEP = 8
 """Widths that pruning keeps to (NetAdapt, 1804.03230)."""
@@ -22,6 +22,8 @@ def pruned(architecture: Architecture, rng: Random, step: int = STEP) -> Archite
     for block in architecture.blocks:
         if isinstance(block, MBConvBlock | SepConvBlock):
             block = _cut(block, channels, rng, step)  # noqa: PLW2901
+        elif isinstance(block, ConvBlock) and block.skip != "none":
+            block = replace(block, channels=channels)  # noqa: PLW2901
         blocks.append(block)
         channels = getattr(block, "channels", channels)
     return replace(architecture, blocks=tuple(blocks))

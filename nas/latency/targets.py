@@ -8,7 +8,7 @@ from nas.errors import LatencyError
 from nas.latency.corrected import read_corrected
 from nas.latency.device import Device, read_device
 from nas.latency.host import HOST, HostSetup, host_setup
-from nas.latency.model import LatencyModel, OpCosts, OpSumModel
+from nas.latency.model import OpCosts, OpSumModel
 from nas.latency.table import COEFFICIENTS, DEVICE, TABLE, read_coefficients, read_table
 from nas.resources import cache_dir, data_dir
 
@@ -24,13 +24,13 @@ def list_targets() -> list[Device]:
     return [read_device(folder / DEVICE) for folder in (*_folders(), *_host_folders())]
 
 
-def load_target(name: str) -> LatencyModel:
-    """The model of a device, by its name, an alias, or the path of its folder.
+def load_target(name: str, *, as_calibrated: bool = False) -> OpSumModel:
+    """The model of a device, by its name, an alias, or the path of its folder; `as_calibrated` as in `load_folder`.
 
     Raises:
         LatencyError: no such device, a broken table, or `host` without measurements.
     """
-    return load_folder(find_folder(name))
+    return load_folder(find_folder(name), as_calibrated=as_calibrated)
 
 
 def find_folder(name: str) -> Path:
@@ -70,8 +70,11 @@ def host_measured(setup: HostSetup) -> bool:
     return (setup.folder / DEVICE).is_file()
 
 
-def load_folder(folder: Path) -> OpSumModel:
+def load_folder(folder: Path, *, as_calibrated: bool = False) -> OpSumModel:
     """The model of one folder: `device.yaml` with `table.csv`, `coefficients.csv`, or both: corrected rows.
+
+    With `as_calibrated` rows that were measured later on a miss do not count: they change what similar ops are
+    interpolated from, and without them one version always gives the same estimates, as a study needs that is to go on.
 
     Raises:
         LatencyError: a file is absent or broken.
@@ -80,7 +83,7 @@ def load_folder(folder: Path) -> OpSumModel:
     measured, fitted = (folder / TABLE).is_file(), (folder / COEFFICIENTS).is_file()
     costs: OpCosts = read_table(folder / TABLE) if measured else read_coefficients(folder / COEFFICIENTS)
     if measured and fitted:
-        costs = read_corrected(folder)
+        costs = read_corrected(folder, device.rows if as_calibrated else None)
     files = (DEVICE, COEFFICIENTS if fitted else TABLE)  # rows measured later on a miss make no new version
     content = b"".join((folder / name).read_bytes() for name in files)
     return OpSumModel(device, costs, hashlib.sha256(content).hexdigest()[:12])

@@ -1,7 +1,7 @@
 """How much each filter of a network matters: what pruning keeps is what scores highest."""
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,6 @@ from nas.errors import NasError
 from nas.network.build import Network, module_name
 from nas.network.taylor import Batches, Scores, taylor_scores
 from nas.network.widths import Wire, wire
-
-Importance = Literal["l2", "bn_scale", "taylor"]
 
 
 def score_filters(network: Network, architecture: Architecture, importance: str, batches: Batches = ()) -> Scores:

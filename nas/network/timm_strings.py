@@ -1,7 +1,8 @@
 """timm's definitions of networks of the MBConv family, read: block strings, and what its classes are given besides."""
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,8 +29,29 @@ _KEYS: Final = {
     "resolution", "rd_divisor",
 }  # fmt: skip
 _REQUIRED: Final = ("class", "arch_def", "num_classes", "stem_size", "num_features")
-_OPTIONS: Final = ("r", "k", "s", "e", "c", "se")
 _CLASSES: Final = ("MobileNetV3", "EfficientNet")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_stages(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(stage, list | tuple) and all(isinstance(text, str) for text in stage) for stage in value
+    )
+
+
+_FORMS: Final[tuple[tuple[str, Callable[[object], bool], str], ...]] = (
+    ("arch_def", _is_stages, "a list of stages, each a list of block strings"),
+    *(
+        (key, _is_count, "a number of 1 or more, without a fraction")
+        for key in ("num_classes", "in_chans", "stem_size", "num_features", "resolution", "rd_divisor")
+    ),
+    ("bn_eps", lambda value: isinstance(value, float | int), "a number"),
+    ("act_layer", lambda value: isinstance(value, str), f"one of {', '.join(_LAYERS)}"),
+    ("gate_layer", lambda value: value is None or isinstance(value, str), "sigmoid or hard_sigmoid"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +78,9 @@ def read_timm(definition: object) -> Architecture:
         raise ArchitectureError(f"unknown key {sorted(unknown)[0]!r}; expected one of {', '.join(sorted(_KEYS))}")
     if definition["class"] not in _CLASSES:
         raise ArchitectureError(f"class {definition['class']!r}; supported: {', '.join(_CLASSES)}")
+    for key, fits, expected in _FORMS:
+        if key in definition and not fits(definition[key]):
+            raise ArchitectureError(f"{key} {definition[key]!r}; expected {expected}")
     model = _Model(
         _word(_LAYERS, "act_layer", definition.get("act_layer", "relu")),
         _word(_GATES, "gate_layer", definition.get("gate_layer")),
@@ -64,8 +89,8 @@ def read_timm(definition: object) -> Architecture:
     )
     blocks: list[Block] = [ConvBlock(definition["stem_size"], 3, 2, model.act)]
     for stage in definition["arch_def"]:
-        for text in stage:
-            blocks += _blocks(text, blocks[-1].channels, model, first=text is stage[0])  # type: ignore[union-attr]
+        for index, text in enumerate(stage):
+            blocks += _blocks(text, blocks[-1].channels, model, first=index == 0)  # type: ignore[union-attr]
     if model.se_from_mid:
         blocks += [PoolBlock(), LinearBlock(definition["num_features"], model.act)]
     else:
@@ -95,6 +120,8 @@ def _blocks(text: str, channels: int, model: _Model, *, first: bool) -> Iterator
         out, kernel, stride = int(options["c"]), int(options["k"]), int(options["s"])
         repeats, expand = int(options["r"]), float(options.get("e", "1"))
         ratio = float(options.get("se", "0"))
+        if not (math.isfinite(expand) and math.isfinite(ratio)):
+            raise ValueError(text)
     except (KeyError, ValueError):
         raise ArchitectureError(f"{text!r}: expected r, k, s and c with their numbers") from None
     for index in range(repeats):

@@ -67,7 +67,7 @@ def wire(architecture: Architecture) -> Wiring:
 def with_widths(architecture: Architecture, channels: Mapping[int, int]) -> Architecture:
     """The network with these widths (by index in `wire`) in place of its own.
 
-    A squeeze keeps its share of what it gates.
+    A squeeze keeps its share of what it gates; one whose width is not cut stays as it is.
 
     Raises:
         ArchitectureError: a width that is larger than the network's.
@@ -81,8 +81,8 @@ def with_widths(architecture: Architecture, channels: Mapping[int, int]) -> Arch
         for place, name in width.places:
             blocks[place] = replace(blocks[place], **{name: count})
     for item in wiring.wires:
-        if item.layer.role == "reduce" and item.reads is not None:
-            share = channels.get(item.reads, item.layer.in_channels) / item.layer.in_channels
+        if item.layer.role == "reduce" and item.reads is not None and item.reads in channels:
+            share = channels[item.reads] / item.layer.in_channels
             squeeze = min(item.layer.out_channels, round_channels(item.layer.out_channels * share))
             blocks[item.layer.block] = replace(blocks[item.layer.block], se_channels=squeeze)
     return replace(architecture, blocks=tuple(blocks))

@@ -1,5 +1,6 @@
 """How often networks of a space make the same choices as a published one, beside what chance gives."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -70,8 +71,8 @@ def agreement(
 ) -> list[Agreement]:
     """Kind by kind: choices (as `choices_of`) of networks that were found and drawn, against those of the reference."""
     kinds = dict.fromkeys(_kind(name) for name in reference)
-    different = len({tuple(network.items()) for network in found})  # searches that end alike say no more than one
-    return [_of_kind(kind, reference, found, drawn, different) for kind in kinds]
+    ends = Counter(tuple(network.items()) for network in found)  # searches that end alike say no more than one
+    return [_of_kind(kind, reference, found, drawn, list(ends.values())) for kind in kinds]
 
 
 def draw(
@@ -106,13 +107,13 @@ def _of_kind(
     reference: Mapping[str, object],
     found: Sequence[Mapping[str, object]],
     drawn: Sequence[Mapping[str, object]],
-    different: int,
+    counts: Sequence[int],  # how many of those that were found are equal, for each that is different
 ) -> Agreement:
     names = [name for name in reference if _kind(name) == kind]
     ours, theirs = (_shares(names, reference, networks) for networks in (found, drawn))
     if not (ours and theirs):
         return Agreement(kind, len(names), _mean(ours), _mean(theirs), None, None)
-    means = np.random.default_rng(0).choice(theirs, (_RESAMPLES, different)).mean(1)
+    means = np.average(np.random.default_rng(0).choice(theirs, (_RESAMPLES, len(counts))), axis=1, weights=counts)
     low, high = np.percentile(means, [50 * (1 - COVERAGE), 50 * (1 + COVERAGE)])
     return Agreement(kind, len(names), _mean(ours), _mean(theirs), float(low), float(high))
 

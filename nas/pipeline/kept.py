@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
+from nas.storage import write_bytes
 
 _EVERY_SECONDS = 5.0
 
 
-def load_result(path: Path, inputs: Mapping[str, Any], growing: str | None = None) -> dict[str, Any] | None:
+def load_result(
+    path: Path, inputs: Mapping[str, Any], *, growing: str | None = None, anew: str | None = None
+) -> dict[str, Any] | None:
     """The result that `save_result` wrote from the same inputs; None if there is none yet.
 
-    None, too, if all that differs is that the list `growing` of the inputs has more members now.
+    None, too, if all that differs is that the list `growing` of the inputs has more members now, or that `anew` is
+    another one: what is made of it is soon made again.
 
     Raises:
         NasError: it was made from other inputs, or the file is damaged.
@@ -28,6 +32,8 @@ def load_result(path: Path, inputs: Mapping[str, Any], growing: str | None = Non
         raise NasError(f"{path}: not the result of a step; remove it and run again")
     differing = sorted(key for key in made.keys() | wanted.keys() if made.get(key) != wanted.get(key))
     if differing == [growing] and set(made.get(growing, ())) < set(wanted.get(growing, ())):
+        return None
+    if differing and differing == [anew]:
         return None
     if differing:
         key = differing[0]
@@ -77,13 +83,7 @@ def write_json(path: Path, data: object) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """As `write_json`."""
-    scratch = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
-    except OSError as error:
-        raise NasError(f"{path}: not saved: {error.strerror}; mend that and run the same command again") from None
+    write_bytes(path, text.encode())
 
 
 @dataclass

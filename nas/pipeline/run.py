@@ -67,9 +67,13 @@ def run(bench: Bench, until: str = "report") -> Ran:
 
 
 def report_folder(bench: Bench) -> Path:
-    """Beside the study file for its first scale, which it documents; otherwise the scale's folder."""
-    first = next(iter(bench.study.scales))
-    return bench.study.path.parent if bench.scale.name == first else bench.folder
+    """Beside the study file, which it documents, for its first scale on its own data without another `--out`.
+
+    Otherwise the folder of the results.
+    """
+    home, first = bench.study.path.parent, next(iter(bench.study.scales.values()))
+    documents = bench.scale == first and bench.data == first.data
+    return home if documents and bench.folder.absolute() == (home / first.name).absolute() else bench.folder
 
 
 def _export(bench: Bench, found: Result) -> Result:
@@ -79,7 +83,7 @@ def _export(bench: Bench, found: Result) -> Result:
     folder = bench.folder / "export"
     inputs = {"network": found["id"], "trainings": bench.trainer.folder.name, "seed": seed}
     path = bench.folder / "export.json"
-    if (kept := load_result(path, inputs)) is not None and (folder / kept["file"]).exists():
+    if (kept := load_result(path, inputs, anew="seed")) is not None and (folder / kept["file"]).exists():
         return kept
     architecture = steps.architecture_of(found)
     _, network = read_network(full_weights(bench.trainer.folder, architecture, seed))

@@ -17,6 +17,7 @@ _SEARCH = {
     "trials": "--trials",
     "seed": "--seed",
     "confidence": "--confidence",
+    "own_images": "--own-images",
 }
 _PROXY = {"resolution": "--proxy-resolution", "epochs": "--proxy-epochs", "train_images": "--proxy-images"}
 _ADAPT = {

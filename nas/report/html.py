@@ -1,11 +1,14 @@
 """One HTML file that needs no other: the page's own markup, style and script, and the content as JSON."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
 from nas.json_file import finite
+from nas.storage import write_bytes
 
 _FOLDER = Path(__file__).parent / "page"
 _STYLE, _SCRIPT, _CONTENT = "/*STYLE*/", "/*SCRIPT*/", '"CONTENT"'
@@ -46,13 +49,12 @@ def write_page(content: dict[str, Any], path: Path) -> int:
     """Write the page; returns its bytes.
 
     Raises:
-        NasError: the file cannot be written.
+        NasError: no such folder, or the file cannot be written; a former one stays as it was.
     """
+    if not path.parent.is_dir():
+        raise NasError(f"{path}: {os.strerror(errno.ENOENT)}")
     data = render(content).encode("utf-8", "backslashreplace")
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise NasError(f"{path}: {error.strerror}") from None
+    write_bytes(path, data, "page")
     return len(data)
 
 

@@ -78,10 +78,6 @@ class SearchSpace:
                 return mutant
         raise SpaceError(f"{self.name}: no other network was found by changing one choice")
 
-    def crossover(self, mother: Genotype, father: Genotype, rng: Random) -> Genotype:
-        """Canonical child that takes each gene from one of its parents at even odds."""
-        return self.canonical(tuple(rng.choice(pair) for pair in zip(mother, father, strict=True)))
-
     def canonical(self, genotype: Genotype) -> Genotype:
         """The one genotype that stands for this network; equal networks have equal canonical genotypes."""
         return self.encode(self.decode(genotype))

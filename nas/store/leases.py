@@ -33,11 +33,14 @@ def claim(
 
 def prolong(connection: sa.Connection, study_id: int, owner: str, lease_seconds: float) -> None:
     """Let the lease of `owner` begin anew; see `Store.heartbeat`."""
-    row = _locked(connection, study_id)
-    if row.owner != owner:
-        holder = "nobody" if row.owner is None else owners.describe(row.owner)
-        raise StudyError(f"study {row.name!r} is no longer driven by this process, but by {holder}")
+    _require(_locked(connection, study_id), owner)
     _set(connection, study_id, **_beat(clock(connection), lease_seconds))
+
+
+def require(connection: sa.Connection, study_id: int, owner: str) -> None:
+    """Raise a StudyError unless `owner` is the driver, and lets nobody else be it until the transaction ends."""
+    held = sa.select(studies.c.name, studies.c.owner).where(studies.c.id == study_id).with_for_update(read=True)
+    _require(connection.execute(held).one(), owner)
 
 
 def end(connection: sa.Connection, study_id: int, owner: str) -> bool:
@@ -51,6 +54,12 @@ def end(connection: sa.Connection, study_id: int, owner: str) -> bool:
 def _locked(connection: sa.Connection, study_id: int) -> Row:
     """The study, kept from other writers until the transaction ends (SQLite has one writer anyway)."""
     return connection.execute(sa.select(studies).where(studies.c.id == study_id).with_for_update()).one()
+
+
+def _require(row: Row, owner: str) -> None:
+    if row.owner != owner:
+        holder = "nobody" if row.owner is None else owners.describe(row.owner)
+        raise StudyError(f"study {row.name!r} is no longer driven by this process, but by {holder}")
 
 
 def _set(connection: sa.Connection, study_id: int, **values: Any) -> None:

@@ -197,11 +197,11 @@ class Store:
                 raise StoreError(f"trial {trial.number} of study {study!r} is recorded already") from error
             return int(row["id"])  # the same when a batch is repeated
 
-        return self._write_study(study, add, durable=False)
+        return self._write_trials(study, add, durable=False)
 
     def report(self, study: str, number: int, epoch: int, metrics: Metrics) -> None:
         """Record the metrics of one epoch of a running trial, as durably as the trial itself."""
-        self._write_study(
+        self._write_trials(
             study, lambda connection, of: transitions.report(connection, of, number, epoch, metrics), durable=False
         )
 
@@ -212,7 +212,7 @@ class Store:
             for number, place in places.items():
                 transitions.put(connection, of, number, place)
 
-        self._write_study(study, put, durable=False)
+        self._write_trials(study, put, durable=False)
 
     def finish(self, study: str, number: int, outcome: Outcome, told: int, place: Place | None = None) -> None:
         """RUNNING -> COMPLETE, STOPPED or FAILED, once; at `place`, if that was not recorded before.
@@ -220,7 +220,7 @@ class Store:
         Raises:
             StoreError: the trial is not running; what it was before is kept.
         """
-        self._write_study(
+        self._write_trials(
             study, lambda connection, of: transitions.finish(connection, of, number, outcome, told, place)
         )
 
@@ -235,13 +235,13 @@ class Store:
         Raises:
             StoreError: the trial is not running.
         """
-        return self._write_study(
+        return self._write_trials(
             study, lambda connection, of: transitions.requeue(connection, of, number, reason, max_lost, place)
         )
 
     def postpone(self, study: str) -> None:
         """RUNNING -> WAITING for all trials of a study whose search ended before them; none of them is to blame."""
-        self._write_study(study, transitions.postpone)
+        self._write_trials(study, transitions.postpone)
 
     def start(self, study: str, number: int, versions: Mapping[str, str]) -> None:
         """WAITING -> RUNNING, on this host and with this software from now on.
@@ -249,7 +249,7 @@ class Store:
         Raises:
             StoreError: the trial is not waiting.
         """
-        self._write_study(
+        self._write_trials(
             study, lambda connection, of: transitions.start(connection, of, number, versions), durable=False
         )
 
@@ -345,6 +345,17 @@ class Store:
         return self._database.transact(
             lambda connection: work(connection, self._study_id(connection, study)), durable=durable
         )
+
+    def _write_trials(self, study: str, work: Callable[[sa.Connection, int], T], *, durable: bool = True) -> T:
+        """As `_write_study`, of a study that no other driver has taken over, if it was claimed here."""
+        owner, _ = self._claims.get(study, (None, None))
+
+        def checked(connection: sa.Connection, of: int) -> T:
+            if owner is not None:
+                leases.require(connection, of, owner)
+            return work(connection, of)
+
+        return self._write_study(study, checked, durable=durable)
 
     def _read_study(self, name: str, work: Callable[[sa.Connection, int], T]) -> T:
         """What `work` reads, which is given a connection and the study's id."""

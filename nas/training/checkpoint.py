@@ -1,5 +1,6 @@
 """Weights on disk: safetensors files, written in one step, never pickled."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +38,15 @@ def save_weights(path: Path, network: nn.Module, about: Mapping[str, str]) -> No
         NasError: the file cannot be written; a former one stays as it was.
     """
     save_tensors(path, network.state_dict(), about)
+
+
+def weights_version(network: nn.Module) -> str:
+    """A hash of all that `save_weights` would write of the network."""
+    content = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        content.update(name.encode())
+        content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()[:12]
 
 
 def load_weights(path: Path, network: nn.Module) -> None:

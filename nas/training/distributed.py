@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
-from torch.multiprocessing.spawn import ProcessRaisedException, spawn
+from torch.multiprocessing.spawn import ProcessException, spawn
 
 from nas.errors import NasError
 
@@ -46,7 +46,7 @@ def run_together(count: int, function: Callable[[Job, Peers], None], job: Job) -
     with tempfile.TemporaryDirectory() as folder:
         try:
             spawn(_join, (count, f"file://{Path(folder, 'peers')}", function, job), nprocs=count)  # type: ignore[no-untyped-call]
-        except ProcessRaisedException as error:  # its text is the traceback of the process
+        except ProcessException as error:  # its text ends with the process's exception, or with what killed it
             last = str(error).strip().splitlines()[-1]
             raise NasError(f"a process of the training failed: {last}") from error
 

@@ -168,6 +168,6 @@ def make_optimizer(network: nn.Module, recipe: Recipe, *, fused: bool = False) -
 
 def precision(device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 where a GPU has it (no loss scaling is needed then); on CPUs it was seen to be slower than float32."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()

@@ -68,6 +68,8 @@ class SupernetJob:
             NasError: data that cannot be had, a full disk, a training that diverges.
         """
         path = self.path
+        if path.exists():
+            return path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -153,6 +155,8 @@ def _alone(lock: FileLock) -> Iterator[None]:
     except Timeout:
         print("another process trains this supernet; waiting for it", file=sys.stderr, flush=True)
         lock.acquire()
+    except OSError as error:
+        raise NasError(f"{lock.lock_file}: {error.strerror}") from None
     try:
         yield
     finally:
