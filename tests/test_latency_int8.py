@@ -14,6 +14,7 @@ from nas.latency import bench
 from nas.latency.graph import network_graph, op_graph
 from nas.latency.host import HostSetup, host_setup
 from nas.latency.measure import fill_host_table, measure_network, validate_host
+from nas.latency.session import session
 from nas.latency.targets import list_targets, load_target
 from nas.layers import Layer, lower
 from nas.space import read_reference
@@ -59,9 +60,7 @@ def node_types(graph: bytes) -> Counter[str]:
 
 
 def run(graph: bytes, feed: dict[str, np.ndarray]) -> np.ndarray:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"]).run(None, feed)[0]
+    return session(graph).run(None, feed)[0]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +105,12 @@ def test_a_quantised_op_is_what_quantize_static_makes_but_for_its_ends(layer, tm
 @pytest.mark.parametrize("layer", [layer for layer in OPS if layer.kind != "pool"], ids=str)
 def test_a_quantised_op_alone_runs_without_copies_at_its_ends(layer, tmp_path):
     assert "Transpose" not in as_run(op_graph(layer, np.random.default_rng(0), "int8"), tmp_path)
+
+
+def test_products_are_exact_on_processors_without_vnni():
+    """Where a processor has it, this has no effect, and what a quantised op computes (below) cannot tell."""
+    options = session(op_graph(OPS[0], np.random.default_rng(0), "int8")).get_session_options()
+    assert options.get_session_config_entry("session.x64quantprecision") == "1"
 
 
 @pytest.mark.parametrize("layer", [Layer("conv", 8, 16, 12, 3, 2, act="relu6"), *OPS[3:]], ids=str)

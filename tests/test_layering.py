@@ -60,7 +60,7 @@ HOMES = {
     "torch": ("network", "training", "evaluators", "export", "sources", "strategies.controller"),
     "torchvision": ("training.cifar10", "sources"),
     "onnx": ("latency.graph", "latency.qdq"),
-    "onnxruntime": ("latency.bench", "latency.board_runner", "export"),
+    "onnxruntime": ("latency.session", "latency.board_runner", "export"),
     "optuna": ("strategies.optuna", "exchange.optuna"),
     "sqlalchemy": ("store",),
     "alembic": ("store",),

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from nas.errors import NasError
+from nas.latency.session import session
 from nas.training.batches import eval_batches
 from nas.training.data import Data, ImageSet
 
@@ -29,28 +30,13 @@ class Judged:
     ms: float
 
 
-def session(path: Path) -> ort.InferenceSession:
-    """One thread on the CPU.
-
-    Raises:
-        NasError: the runtime does not take the file.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors alone
-    try:
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its own exceptions have no common base
-        raise NasError(f"{path}: ONNX Runtime does not run it: {' '.join(str(error).split())}") from None
-
-
 def largest_difference(path: Path, network: nn.Module, data: Data, resolution: int, images: int = 64) -> float:
     """Of any logit of held-out images between the file and torch.
 
     Raises:
         NasError: it is larger than `TOLERANCE`, or no number.
     """
-    run = session(path)
+    run = _loaded(path)
     network.eval()
     largest = np.float32(0.0)
     for x, _ in eval_batches(data, data.val.subset(np.arange(min(images, len(data.val)))), resolution):
@@ -65,7 +51,7 @@ def largest_difference(path: Path, network: nn.Module, data: Data, resolution: i
 
 def judge(paths: Sequence[Path], data: Data, images: ImageSet, resolution: int) -> list[Judged]:
     """Accuracy and latency of files on the same images; their runs take turns, so that all see the same machine."""
-    sessions = [session(path) for path in paths]
+    sessions = [_loaded(path) for path in paths]
     right = [0] * len(paths)
     for x, labels in eval_batches(data, images, resolution):
         for index, run in enumerate(sessions):
@@ -79,6 +65,13 @@ def judge(paths: Sequence[Path], data: Data, images: ImageSet, resolution: int) 
             if turn >= _WARM_UP:
                 times[index].append((thread_time_ns() - started) / 1e6)
     return [Judged(count / len(images), float(np.quantile(ms, 0.25))) for count, ms in zip(right, times, strict=True)]
+
+
+def _loaded(path: Path) -> ort.InferenceSession:
+    try:
+        return session(path)
+    except Exception as error:  # of the runtime
+        raise NasError(f"{path}: ONNX Runtime does not run it: {' '.join(str(error).split())}") from None
 
 
 def _plain(x: torch.Tensor) -> np.ndarray:

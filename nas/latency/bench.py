@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns, thread_time_ns
 
 import numpy as np
-import onnxruntime as ort
 
 from nas.architecture import Architecture
 from nas.latency.graph import EMPTY, Repeating, network_graph, op_graph
 from nas.latency.host import FLOAT, HostSetup
 from nas.latency.journal import Item
+from nas.latency.session import session
 from nas.latency.watch import Load, Reading
 from nas.layers import Layer, lower
 
@@ -111,18 +111,14 @@ def _stopwatch(model: bytes, threads: int) -> Callable[[], float]:
     With one thread its CPU time, so that what other processes take on a busy machine is not counted; with more, the
     clock on the wall, since the runtime's other threads have clocks of their own.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors alone
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    loaded = session(model, threads)
     rng = np.random.default_rng(0)
-    feed = {i.name: _values(i.type, i.shape, rng) for i in session.get_inputs()}
+    feed = {i.name: _values(i.type, i.shape, rng) for i in loaded.get_inputs()}
     clock = thread_time_ns if threads == 1 else perf_counter_ns
 
     def run_ms() -> float:
         start = clock()
-        session.run(None, feed)
+        loaded.run(None, feed)
         return (clock() - start) / 1e6
 
     for _ in range(WARM_UP):
