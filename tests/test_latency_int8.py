@@ -10,7 +10,7 @@ import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from nas.errors import LatencyError
-from nas.latency import bench
+from nas.latency import bench, board_runner
 from nas.latency.graph import network_graph, op_graph
 from nas.latency.host import HostSetup, host_setup
 from nas.latency.measure import fill_host_table, measure_network, validate_host
@@ -107,10 +107,19 @@ def test_a_quantised_op_alone_runs_without_copies_at_its_ends(layer, tmp_path):
     assert "Transpose" not in as_run(op_graph(layer, np.random.default_rng(0), "int8"), tmp_path)
 
 
-def test_products_are_exact_on_processors_without_vnni():
+@pytest.mark.parametrize("load", [session, board_runner.stopwatch])
+def test_products_are_exact_on_processors_without_vnni(load, monkeypatch):
     """Where a processor has it, this has no effect, and what a quantised op computes (below) cannot tell."""
-    options = session(op_graph(OPS[0], np.random.default_rng(0), "int8")).get_session_options()
-    assert options.get_session_config_entry("session.x64quantprecision") == "1"
+    asked = []
+
+    def make(model, options, **others):
+        asked.append(options.get_session_config_entry("session.x64quantprecision"))
+        return real(model, options, **others)
+
+    real = ort.InferenceSession
+    monkeypatch.setattr(ort, "InferenceSession", make)
+    load(op_graph(OPS[0], np.random.default_rng(0), "int8"))
+    assert asked == ["1"]
 
 
 @pytest.mark.parametrize("layer", [Layer("conv", 8, 16, 12, 3, 2, act="relu6"), *OPS[3:]], ids=str)

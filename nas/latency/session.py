@@ -1,4 +1,4 @@
-"""`session()`: a model in ONNX Runtime on the CPU, which computes the same on every processor."""
+"""`session()`: a model in ONNX Runtime on the CPU, whose products of integers are exact on every processor."""
 
 from pathlib import Path
 
@@ -8,11 +8,10 @@ import onnxruntime as ort
 def session(model: Path | bytes, threads: int = 1) -> ort.InferenceSession:
     """A session of a file or a serialised graph.
 
-    On x86 processors without VNNI the runtime's products of uint8 and int8 overflow 16 bits, and quantised networks are
-    wrong by points. They are made exact here, as everywhere else, and take longer: that is what such a network costs.
+    On x86 processors without VNNI the runtime's products of uint8 and int8 overflow 16 bits by default: a network of
+    digits lost 7.6 points by it. They are made exact here, and take longer: that is what such a network costs there.
 
-    Raises:
-        Exception: the runtime does not take the model; its own exceptions have no common base.
+    What the runtime raises if it does not take the model has no common base.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
